@@ -1,0 +1,203 @@
+"""The command line. Exit codes: 0, 1 the user's to mend, 2 usage, 3 a bug (with a log to paste), 130 interrupted."""
+
+import json
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from edgekd import __version__
+from edgekd.errors import EdgekdError
+
+if TYPE_CHECKING:
+    from edgekd.recipe import Recipe
+    from edgekd.store import Store
+
+_RECIPE = click.argument("recipe", type=click.Path(path_type=Path))
+_RUNS = click.option("--runs", default="runs", type=click.Path(path_type=Path), help="Folder for runs. [runs]")
+_STORE = click.option(
+    "--store",
+    type=click.Path(path_type=Path),
+    envvar="EDGEKD_STORE",
+    help="Folder for artifacts that runs share. [RUNS/.store, or EDGEKD_STORE]",
+)
+_SET = click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Override a field: steps.student.epochs=1.")
+_ONLINE = click.option("--online/--offline", default=None, help="Use the hub, or the recipe's offline block. [ask the hub]")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="edgekd")
+def cli() -> None:
+    """From a teacher to a phone: distill, quantize, export and measure a language model."""
+
+
+@cli.command()
+@_RECIPE
+@_SET
+@_ONLINE
+@_RUNS
+@_STORE
+def run(recipe: Path, settings: tuple[str, ...], online: bool | None, runs: Path, store: Path | None) -> None:
+    """Run a recipe: make, score and time every step's artifact, and write the report.
+
+    What is already made is not made again; a run that was stopped goes on where it was.
+    """
+    from edgekd import pipeline
+    from edgekd.errors import Refused
+    from edgekd.terminal import Terminal
+
+    loaded, kept = _open(recipe, settings, online, runs, store)
+    with Terminal() as terminal:
+        terminal.say(_heading(loaded))
+        try:
+            report = pipeline.run(loaded, kept, runs, terminal)
+        except Refused:
+            terminal.show(runs / loaded.name)
+            raise
+        terminal.table(report)
+        terminal.say(f"Report: {runs / loaded.name / 'report.md'}")
+
+
+@cli.command()
+@_RECIPE
+@_SET
+@_ONLINE
+@_RUNS
+@_STORE
+def plan(recipe: Path, settings: tuple[str, ...], online: bool | None, runs: Path, store: Path | None) -> None:
+    """Say of each step whether it is cached, and if not, which part of its key changed. Runs nothing."""
+    from edgekd import pipeline
+
+    loaded, kept = _open(recipe, settings, online, runs, store)
+    click.echo(_heading(loaded))
+    width = max(len(step.id) for step in loaded.steps)
+    for item in pipeline.plan(loaded, kept, runs):
+        reason = "cached" if item.cached else "to run: " + "; ".join(item.changes)
+        click.echo(f"  {item.step.id:{width}}  {item.step.stage.name():13}  {item.key[:8]}  {reason}")
+
+
+@cli.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--format", "form", type=click.Choice(["md", "json"]), default="md", help="Form of the report. [md]")
+def report(folder: Path, form: str) -> None:
+    """Print the report of a run, such as runs/cola_int8."""
+    from edgekd import report_files
+
+    raw = report_files.read(folder)
+    if form == "json":
+        click.echo(json.dumps(raw, indent=1, ensure_ascii=False))
+    else:
+        click.echo((folder / report_files.MARKDOWN).read_text(), nl=False)
+
+
+@cli.command()
+@click.argument("artifact", type=click.Path(path_type=Path))
+@click.argument("text", nargs=-1)
+def predict(artifact: Path, text: tuple[str, ...]) -> None:
+    """Answer for TEXT (two texts for a model of pairs), or for each line of standard input.
+
+    A line is plain text, or JSON: a string, a list of two strings, or an object with the recipe's text columns. Answers
+    are JSON lines.
+    """
+    from edgekd.predicting import predict as answers
+
+    given: Iterator[tuple[str, ...]] = iter([text]) if text else _lines(artifact)
+    for answer in answers(artifact, given):
+        click.echo(json.dumps(answer, ensure_ascii=False))
+
+
+@cli.command()
+@click.argument("topic", required=False)
+def explain(topic: str | None) -> None:
+    """Explain a stage, method, task, runtime, or 'data', 'device', 'phase', 'recipe': its fields and its source."""
+    from edgekd.explaining import explain as text
+
+    click.echo(text(topic))
+
+
+def _open(recipe: Path, settings: tuple[str, ...], online: bool | None, runs: Path, store: Path | None) -> "tuple[Recipe, Store]":
+    from edgekd.recipe import load
+    from edgekd.store import Store
+
+    return load(recipe, settings, online), Store((store or runs / ".store").absolute())
+
+
+def _heading(recipe: "Recipe") -> str:
+    lines = [f"{recipe.name}: {len(recipe.steps)} steps on {recipe.data.source}, seed {recipe.seed}"]
+    if recipe.overrides:
+        lines.append(f"The hub is not used: the recipe's offline block applies to {', '.join(recipe.overrides)}.")
+    return "\n".join(lines)
+
+
+def _lines(artifact: Path) -> Iterator[tuple[str, ...]]:
+    """Rows of standard input: JSON lines, or plain text where a line is none."""
+    columns: list[str] | None = None
+    for number, line in enumerate(click.get_text_stream("stdin"), start=1):
+        line = line.rstrip("\r\n")
+        if not line.strip():
+            continue
+        value: Any = line
+        if line.lstrip()[:1] in {'"', "[", "{"}:
+            try:
+                value = json.loads(line)
+            except ValueError:
+                value = line  # a sentence may begin with a quotation mark
+        if isinstance(value, dict):
+            if columns is None:
+                from edgekd.artifact import Artifact
+
+                columns = list(Artifact.load(artifact, check=False).manifest.text)
+            if missing := [name for name in columns if name not in value]:
+                raise EdgekdError(f"no field '{missing[0]}'", f"Each object needs {', '.join(columns)}.", f"stdin:{number}:1")
+            value = [value[name] for name in columns]
+        row = tuple(value) if isinstance(value, list) else (value,)
+        if not all(isinstance(part, str) for part in row):
+            raise EdgekdError("a text is no string", "Give strings.", f"stdin:{number}:1")
+        yield row
+
+
+def main() -> NoReturn:
+    """The `edgekd` command: runs `cli` and turns what it raises into an exit code."""
+    try:
+        code = cli.main(standalone_mode=False)
+    except click.exceptions.Abort:
+        code = _interrupted()
+    except KeyboardInterrupt:
+        code = _interrupted()
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except EdgekdError as error:
+        click.echo(f"error: {error}", err=True)
+        code = 1
+    except BrokenPipeError:
+        # The reader (head, less) has gone; nothing is left to say.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 128 + signal.SIGPIPE
+    except Exception:
+        code = _bug()
+    sys.exit(code or 0)
+
+
+def _interrupted() -> int:
+    click.echo("interrupted; run the same command again to go on", err=True)
+    return 130
+
+
+def _bug() -> int:
+    """Write what a maintainer needs to a log, and say where."""
+    import platform
+    import tempfile
+
+    handle, name = tempfile.mkstemp(prefix="edgekd-", suffix=".log")
+    with os.fdopen(handle, "w") as log:
+        log.write(f"edgekd {__version__}, Python {platform.python_version()}, {platform.platform()}\n")
+        log.write(f"arguments: {sys.argv[1:]}\n\n{traceback.format_exc()}")
+    last = traceback.format_exc().strip().splitlines()[-1]
+    click.echo(f"This is a bug in edgekd: {last}\n  Please report it with the log {name}", err=True)
+    return 3

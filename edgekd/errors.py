@@ -1,0 +1,32 @@
+"""The one exception that is the user's to mend: what was wrong, where, and what to do next."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class EdgekdError(Exception):
+    """A fault outside edgekd's code: a recipe, a file, the machine. The command line prints it and exits with 1."""
+
+    def __init__(self, problem: str, hint: str = "", where: str = "") -> None:
+        super().__init__(problem, hint, where)
+        self.problem, self.hint, self.where = problem, hint, where
+
+    def at(self, where: str) -> "EdgekdError":
+        """The same error with a place, for a caller that knows the place when the raiser did not."""
+        return type(self)(self.problem, self.hint, self.where or where)
+
+    def __str__(self) -> str:
+        head = f"{self.where}: {self.problem}" if self.where else self.problem
+        return f"{head}\n  {self.hint}" if self.hint else head
+
+
+class Refused(EdgekdError):
+    """An artifact failed a gate: it was made, measured, and found wrong."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """'Did you mean ...?' for a mistyped name, and the whole choice where it is short enough to read."""
+    choice = sorted(known)
+    close = difflib.get_close_matches(name, choice, n=1, cutoff=0.5)
+    listed = f"Known here: {', '.join(choice)}." if 0 < len(choice) <= 30 else ""
+    return " ".join(filter(None, [f"Did you mean '{close[0]}'?" if close else "", listed]))

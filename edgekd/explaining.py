@@ -1,0 +1,143 @@
+"""`edgekd explain`: the fields of everything a recipe may hold, read from the options themselves."""
+
+import inspect
+import typing
+from collections.abc import Callable
+from typing import Any, Literal
+
+from edgekd.data import DataOptions, Splits
+from edgekd.device import CONNECTIONS, Device, RunOptions, Transport
+from edgekd.errors import EdgekdError, nearest
+from edgekd.options import Options
+from edgekd.registry import Registry
+from edgekd.runtime import RUNTIMES
+from edgekd.stage import STAGES
+from edgekd.task import TASKS
+
+_OPTIONS: dict[str, tuple[type[Options], ...]] = {"data": (DataOptions, Splits), "device": (Device, Transport, RunOptions)}
+
+
+def explain(topic: str | None) -> str:
+    """The text for a topic, or the list of topics. Raises EdgekdError with the nearest topic for one there is not."""
+    topics = _topics()
+    if topic is None:
+        listed = "\n".join(f"  {kind + ':':12} {', '.join(names)}" for kind, names in _groups().items())
+        return f"edgekd explain TOPIC, one of\n{listed}"
+    if topic not in topics:
+        raise EdgekdError(f"nothing is called '{topic}'", nearest(topic, topics))
+    return topics[topic]()
+
+
+def fields_table(kind: type[Options]) -> str:
+    """The fields of options as a Markdown table."""
+    lines = ["| field | type | default | |", "|---|---|---|---|"]
+    for name, kept in kind.model_fields.items():
+        default = "required" if kept.is_required() else f"`{_shown(kept.default)}`"
+        kind_text = _type(kept.annotation).replace("|", "&#124;")
+        lines.append(f"| `{kept.alias or name}` | {kind_text} | {default} | {kept.description or ''} |")
+    return "\n".join(lines)
+
+
+def _groups() -> dict[str, tuple[str, ...]]:
+    return {
+        "options": (*_OPTIONS, "phase"),
+        "stages": STAGES.names,
+        "methods": _methods().names,
+        "tasks": TASKS.names,
+        "runtimes": RUNTIMES.names,
+        "connections": CONNECTIONS.names,
+    }
+
+
+def _topics() -> dict[str, Callable[[], str]]:
+    topics: dict[str, Callable[[], str]] = {name: lambda kinds=kinds: _options(*kinds) for name, kinds in _OPTIONS.items()}  # type: ignore[misc]
+    topics["phase"] = lambda: _options(*_phase())
+    for registry in (STAGES, TASKS, RUNTIMES, CONNECTIONS):
+        for name in registry.names:
+            topics[name] = lambda registry=registry, name=name: _plugin(registry, name)  # type: ignore[misc]
+    for name in _methods().names:
+        topics[name] = lambda name=name: _method(name)  # type: ignore[misc]
+    return topics
+
+
+def _plugin(registry: Registry[Any], name: str) -> str:
+    kind = registry.get(name)
+    module = inspect.getdoc(inspect.getmodule(kind)) or ""
+    own = inspect.getdoc(kind) if "__doc__" in vars(kind) and kind.__doc__ else ""
+    text = f"{name} ({registry.kind})\n{module}\n" + (f"\n{own}\n" if own else "")
+    if issubclass(kind, Options):
+        nested = [inner for inner in _nested(kind) if inner is not kind]
+        text += "".join(f"\n{_plain(part)}" for part in (kind, *nested))
+    return text.rstrip()
+
+
+def _method(name: str) -> str:
+    method = _methods().get(name)
+    text = f"{name} (method)\n{inspect.getdoc(inspect.getmodule(method))}\n\nSource: {method.source}\n"
+    for phase in method.phases(regression=False):
+        set_fields = phase.model_dump(exclude_defaults=True)
+        text += f"\nphase {phase.name}: " + ", ".join(f"{key} {value}" for key, value in set_fields.items() if key != "name")
+    return text + "\n\nFields of a phase: edgekd explain phase"
+
+
+def _methods() -> Registry[Any]:
+    # Method and phase live with torch's users but load none of it themselves.
+    from edgekd.kd.method import METHODS
+
+    return METHODS
+
+
+def _phase() -> tuple[type[Options], ...]:
+    from edgekd.kd.phase import Phase, Terms
+
+    return Phase, Terms
+
+
+def _options(*kinds: type[Options]) -> str:
+    return "\n\n".join(_plain(kind) for kind in kinds)
+
+
+def _plain(kind: type[Options]) -> str:
+    rows = [
+        (kept.alias or name, "required" if kept.is_required() else _shown(kept.default), kept.description or "", _type(kept.annotation))
+        for name, kept in kind.model_fields.items()
+    ]
+    width = max(len(row[0]) for row in rows)
+    head = f"{kind.__name__}: {(inspect.getdoc(kind) or '').splitlines()[0]}"
+    return "\n".join([head, *(f"  {name:{width}}  {text} [{type_}; {default}]" for name, default, text, type_ in rows)]) + "\n"
+
+
+def _nested(kind: type[Options]) -> list[type[Options]]:
+    found = []
+    for kept in kind.model_fields.values():
+        for part in (kept.annotation, *typing.get_args(kept.annotation)):
+            if isinstance(part, type) and issubclass(part, Options):
+                found.append(part)
+    return found
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, Options):
+        return "{" + ", ".join(f"{key}: {inner}" for key, inner in value.model_dump(exclude_none=True).items()) + "}"
+    if isinstance(value, tuple):
+        return "[" + ", ".join(map(str, value)) + "]"
+    return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _type(annotation: Any) -> str:
+    """A type as a writer of YAML would say it."""
+    origin, parts = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is Literal:
+        return " | ".join(map(str, parts))
+    if origin is tuple:
+        return f"list of {_type(parts[0])}"
+    if origin is dict:
+        return "mapping"
+    if origin is typing.Annotated:
+        return _type(parts[0])
+    if parts:
+        return " | ".join(_type(part) for part in parts if part is not type(None))
+    names = {str: "text", int: "integer", float: "number", bool: "true | false"}
+    if isinstance(annotation, type) and issubclass(annotation, Options):
+        return annotation.__name__
+    return names.get(annotation, str(annotation))

@@ -1,0 +1,1 @@
+"""Distillation in torch: no YAML, no paths of runs."""

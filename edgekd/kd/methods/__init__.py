@@ -1,0 +1,1 @@
+"""One published system of distillation a file: a tuple of phases."""

@@ -1,0 +1,156 @@
+"""Artifact x device -> figures: starts the worker as a fresh process on the device and reads its records.
+
+Scoring and timing are apart: the timed processes do nothing else, and the one that scores also tells the peak memory.
+"""
+
+import json
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgekd import worker
+from edgekd.artifact import Artifact
+from edgekd.data import Data, Encoded
+from edgekd.device import Connection, Device
+from edgekd.errors import EdgekdError
+from edgekd.report import Latency, Score, Timing
+from edgekd.runtime import RUNTIMES, serving
+from edgekd.stage import versions
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Progress = Callable[[str, float, float], None]
+_DEADLINE = 3600.0
+_TOKENIZER_TEXTS = 200
+
+
+def outputs(artifact: Artifact, data: Data, connection: Connection, progress: Progress) -> "tuple[NDArray[np.float32], dict[str, Any]]":
+    """Logits of the dev split (rows, outputs) by the runtime that serves the artifact, and its memory in bytes."""
+    import numpy as np
+
+    with tempfile.TemporaryDirectory(prefix="edgekd-") as folder:
+        inputs, target = Path(folder, "inputs.npz"), Path(folder, "outputs.npy")
+        tokens = data.dev.encode(artifact.path, artifact.manifest.max_length)
+        _pack(tokens, inputs)
+        job = {**_job(artifact, connection, inputs), "do": "score", "threads": 0, "batch": 64, "outputs": str(target)}
+        memory: dict[str, Any] = {}
+        done = 0
+        for record in _records(connection, job):
+            if record["kind"] == "memory":
+                memory = {"peak": record["peak"], "base": record["base"]}
+            elif record["kind"] == "progress":
+                done += record["done"]
+                progress("scoring", done, len(tokens.ids))
+        logits = np.load(target)
+    if not np.isfinite(logits).all():
+        bad = int((~np.isfinite(logits)).any(axis=1).sum())
+        raise EdgekdError(
+            f"{artifact.path.name}: {bad} of {len(logits)} rows give no finite number", "Look at the step before it."
+        )
+    return logits, memory
+
+
+def score(logits: "NDArray[np.floating[Any]]", data: Data) -> Score:
+    """All of the task's metrics on dev; the recipe's own is the value."""
+    predicted = data.task.predictions(logits)
+    found = {name: metric(predicted, data.dev.targets) for name, metric in data.task.metrics.items()}
+    value = found.pop(data.metric)
+    return Score(data.metric, value, len(data.dev), found)
+
+
+def time(artifact: Artifact, data: Data, device: Device, threads: int, memory: dict[str, Any], progress: Progress) -> Timing:
+    """Time single inferences over dev rows at their real lengths, in `repeats` fresh processes."""
+    connection = device.connect()
+    run = device.run
+    try:
+        tokens, texts = _sample(artifact, data, run.min_runs)
+        with tempfile.TemporaryDirectory(prefix="edgekd-") as folder:
+            inputs = Path(folder, "inputs.npz")
+            _pack(tokens, inputs)
+            job = {
+                **_job(artifact, connection, inputs),
+                "do": "time",
+                "threads": threads,
+                "runs": -(-run.min_runs // run.repeats),
+                "max_s": run.max_s,
+                "warmup_s": run.warmup_s,
+                "texts": texts,
+            }
+            processes = []
+            for done in range(run.repeats):
+                progress(f"timing on {device.name}", done, run.repeats)
+                processes.append({record["kind"]: record for record in _records(connection, job)})
+        return Timing(
+            device=device.name,
+            runtime=job["runtime"],
+            threads=threads,
+            fingerprint={**connection.fingerprint(), "worker": worker.VERSION, **runtime_versions(job["runtime"])},
+            load=tuple(process["load"]["seconds"] for process in processes),
+            first=tuple(process["first"]["seconds"] for process in processes),
+            latency=Latency(
+                tuple(tuple(process["samples"]["seconds"]) for process in processes),
+                sum(process["samples"]["cpu"] for process in processes) / max(1, threads),
+            ),
+            tokenizer=Latency(tuple(tuple(process["tokenizer"]["seconds"]) for process in processes)),
+            peak_memory=memory.get("peak"),
+            base_memory=memory.get("base"),
+            when=datetime.now(UTC).isoformat(timespec="seconds"),
+            precision=processes[0]["load"]["precision"],
+        )
+    finally:
+        connection.close()
+
+
+def runtime_versions(runtime: str) -> dict[str, str]:
+    return versions(RUNTIMES.get(runtime).libraries)
+
+
+def to_json(timing: Timing) -> dict[str, Any]:
+    return asdict(timing)
+
+
+def from_json(raw: dict[str, Any]) -> Timing:
+    latencies = {
+        name: Latency(tuple(tuple(process) for process in raw[name]["processes"]), raw[name]["cpu_seconds"])
+        for name in ("latency", "tokenizer")
+    }
+    return Timing(**{**raw, **latencies, "load": tuple(raw["load"]), "first": tuple(raw["first"])})
+
+
+def _sample(artifact: Artifact, data: Data, most: int) -> "tuple[Encoded, list[tuple[str, ...]]]":
+    """Dev rows in a seeded order, so that the first N show the real mix of lengths."""
+    import numpy as np
+
+    from edgekd.data import encode, load_tokenizer
+
+    rows = np.random.default_rng(0).permutation(len(data.dev))[:most]
+    texts = [data.dev.texts[row] for row in rows]
+    tokenizer = load_tokenizer(artifact.path, artifact.manifest.max_length)
+    return encode(tokenizer, texts), texts[:_TOKENIZER_TEXTS]
+
+
+def _job(artifact: Artifact, connection: Connection, inputs: Path) -> dict[str, Any]:
+    runtime = serving(artifact.manifest.format)
+    return {"artifact": connection.push(artifact.path), "runtime": runtime, "inputs": connection.push(inputs)}
+
+
+def _pack(tokens: "Encoded", file: Path) -> None:
+    import numpy as np
+
+    np.savez(file, ids=np.concatenate(tokens.ids), types=np.concatenate(tokens.types), ends=np.cumsum(tokens.lengths))
+
+
+def _records(connection: Connection, job: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The worker's records. Raises EdgekdError where its output was cut off."""
+    last: dict[str, Any] = {"kind": None}
+    for line in connection.run(["edgekd.worker"], json.dumps(job), _DEADLINE):
+        if line.startswith(worker.PREFIX):
+            last = json.loads(line.removeprefix(worker.PREFIX))
+            yield last
+    if last["kind"] != "end":
+        raise EdgekdError("the worker's output was cut off", "Run it again.")

@@ -1,0 +1,292 @@
+"""YAML to Recipe. Every error says file:line:column, what was wrong, and the nearest valid name."""
+
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from edgekd import hub, yaml_marks
+from edgekd.data import DataOptions
+from edgekd.device import Device
+from edgekd.errors import EdgekdError, nearest
+from edgekd.options import IsPretrained, Options
+from edgekd.stage import STAGES, Stage
+from edgekd.yaml_marks import Marks
+
+O = TypeVar("O", bound=Options)  # noqa: E741
+_FIELDS = ("name", "data", "seed", "steps", "devices", "offline")
+_STEP_FIELDS = ("id", "stage")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step: its validated stage, and the steps it reads by option path."""
+
+    id: str
+    stage: Stage
+    where: str
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(self.stage.sources().values()))
+
+    @property
+    def source(self) -> str | None:
+        """The main source's step."""
+        field = self.stage.source_field()
+        return None if field is None else self.stage.sources()[(field,)]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A validated recipe. `overrides` are those of the offline block that applied; `raw` is the resolved mapping."""
+
+    name: str
+    data: DataOptions
+    seed: int
+    steps: tuple[Step, ...]
+    devices: tuple[Device, ...]
+    overrides: tuple[str, ...]
+    raw: Mapping[str, Any]
+    where: Mapping[str, str]
+
+
+def load(path: Path, settings: Sequence[str] = (), online: bool | None = None) -> Recipe:
+    """Read a recipe. `settings` are PATH=VALUE texts that override fields; `online` None asks whether the hub answers.
+
+    Raises EdgekdError for anything wrong in the file, in a setting, or where a hub is needed and none answers.
+    """
+    raw, marks = yaml_marks.read(path)
+    if not isinstance(raw, dict):
+        raise EdgekdError("a recipe is a mapping", f"It starts with name:, data:, steps: ({', '.join(_FIELDS)}).", f"{path}:1:1")
+    _known(raw, _FIELDS, (), marks)
+    offline = raw.pop("offline", None) or {}
+    if not isinstance(offline, dict):
+        raise EdgekdError("'offline' is a mapping of fields to set", "Such as offline: {data: {source: ...}}.", marks[("offline",)])
+    raw, marks = _by_id(raw, marks, path)
+    ordered = [_setting(text) for text in settings]
+    recipe = _build(_apply(raw, marks, ordered), (), path)
+    wanted = _hub_names(recipe)
+    if online or (online is None and (not wanted or hub.reachable())):
+        return recipe
+    if wanted and not offline:
+        raise EdgekdError(
+            f"the hub at {hub.endpoint()} does not answer, and this recipe needs {', '.join(wanted)}",
+            "Connect, name local files (--set data.source=... --set steps.ID.model=...), or add an 'offline:' block.",
+            str(path),
+        )
+    overrides = [(key, value, marks[("offline", key)]) for key, value in offline.items()]
+    recipe = _build(_apply(*_apply(raw, marks, overrides), ordered), tuple(key for key, _, _ in overrides), path)
+    if missing := _hub_names(recipe):
+        raise EdgekdError(
+            f"without the hub this recipe still needs {', '.join(missing)}",
+            "Set local files or package:NAME for them in the 'offline:' block or with --set.",
+            str(path),
+        )
+    return recipe
+
+
+def load_device(name: str, beside: Path) -> Device:
+    """A device by name (devices/NAME.yaml near the recipe or here), or by its file."""
+    folders = (beside / "devices", beside.parent / "devices", Path("devices"))
+    files = [Path(name)] if name.endswith((".yaml", ".yml")) else [folder / f"{name}.yaml" for folder in folders]
+    file = next((file for file in files if file.is_file()), None)
+    if file is None:
+        if name == "local":
+            return Device(name="local")
+        known = {found.stem for folder in folders for found in folder.glob("*.yaml")}
+        raise EdgekdError(f"unknown device '{name}'", nearest(name, known | {"local"}))
+    raw, marks = yaml_marks.read(file)
+    return validated(Device, raw, marks, ())
+
+
+def validated(kind: type[O], raw: Any, marks: Marks, at: tuple[str, ...]) -> O:
+    """Options of a kind; the first error with its place, and the nearest name where one is unknown."""
+    try:
+        return kind.model_validate(raw)
+    except ValidationError as error:
+        found = error.errors(include_url=False)[0]
+        # Of the branches of a union pydantic names each; the path in the file is the part that the file has.
+        path = reduce(lambda known, part: (*known, part) if (*at, *known, part) in marks else known, found["loc"], ())
+        where = marks.get((*at, *path)) or marks.get(at, "")
+        field = ".".join(map(str, (*at[2:], *path))) if at[:1] == ("steps",) else ".".join(map(str, (*at, *path)))
+        raise _explained(kind, found, tuple(path), field, where) from None
+
+
+def _explained(kind: type[Options], found: Any, path: tuple[Any, ...], field: str, where: str) -> EdgekdError:
+    last = str(found["loc"][-1]) if found["loc"] else ""
+    match found["type"]:
+        case "extra_forbidden":
+            owner = _options_at(kind, path[:-1])
+            names = [name.alias or key for key, name in owner.model_fields.items()]
+            return EdgekdError(f"unknown field '{field or last}'", nearest(last, names), where)
+        case "missing":
+            return EdgekdError(f"field '{'.'.join(filter(None, [field, last]))}' is missing", "Add it; see edgekd explain.", where)
+        case "literal_error":
+            choice = [part.strip(" '") for part in found["ctx"]["expected"].replace(" or ", ", ").split(",")]
+            return EdgekdError(f"field '{field}': {found['input']!r} is not possible", nearest(str(found["input"]), choice), where)
+        case "value_error":
+            problem, _, hint = str(found["ctx"]["error"]).partition(". ")
+            return EdgekdError(f"{field}: {problem}" if field else problem, hint, where)
+    given = found["input"]
+    shown = f" (given: {given!r})" if not isinstance(given, (dict, list)) else ""
+    return EdgekdError(f"field '{field}': {found['msg'][:1].lower()}{found['msg'][1:]}{shown}", "", where)
+
+
+def _options_at(kind: type[Options], path: tuple[Any, ...]) -> type[Options]:
+    """The options class that a path leads to, for the names it would have taken."""
+    for part in path:
+        field = next((f for key, f in kind.model_fields.items() if (f.alias or key) == part), None)
+        if field is None:
+            break
+        inner = [a for a in (field.annotation, *typing.get_args(field.annotation)) if isinstance(a, type)]
+        kind = next((a for a in inner if issubclass(a, Options)), kind)
+    return kind
+
+
+def _build(given: tuple[dict[str, Any], Marks], overrides: tuple[str, ...], path: Path) -> Recipe:
+    raw, marks = given
+    top = marks.get((), f"{path}:1:1")
+    if "data" not in raw:
+        raise EdgekdError("the recipe has no 'data'", "Add data: {source: embedded/acceptability}.", top)
+    if not raw["steps"]:
+        raise EdgekdError("the recipe has no steps", "Add steps: [{id: teacher, stage: finetune, model: ...}].", top)
+    name, seed = raw.get("name", path.stem), raw.get("seed", 42)
+    if not isinstance(name, str) or not name or not set(name) <= _NAME_CHARACTERS:
+        raise EdgekdError(f"name {name!r} is not letters, digits, '_' and '-'", "It names a folder.", marks.get(("name",), top))
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise EdgekdError(f"seed {seed!r} is not a whole number from 0", "Such as seed: 42.", marks.get(("seed",), top))
+    data = validated(DataOptions, raw["data"], marks, ("data",))
+    try:
+        data.kind.metric(data.metric or data.kind.default_metric)
+    except EdgekdError as error:
+        raise error.at(marks.get(("data", "metric"), marks[("data",)])) from None
+    steps: list[Step] = []
+    for number, (step_id, fields) in enumerate(raw["steps"].items()):
+        steps.append(_step(step_id, fields, list(raw["steps"]), number, marks))
+    _check_formats(steps, marks)
+    devices = raw.get("devices", ["local"])
+    if not isinstance(devices, list) or not all(isinstance(device, str) for device in devices):
+        raise EdgekdError("'devices' is a list of names", "Such as devices: [local].", marks.get(("devices",), top))
+    loaded = []
+    for number, device in enumerate(devices):
+        try:
+            loaded.append(load_device(device, path.parent))
+        except EdgekdError as error:
+            raise error.at(marks.get(("devices", number), marks.get(("devices",), top))) from None
+    where = {".".join(map(str, key)): place for key, place in marks.items()}
+    return Recipe(name, data, seed, tuple(steps), tuple(loaded), overrides, raw, where)
+
+
+_NAME_CHARACTERS = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
+
+
+def _step(step_id: str, fields: Mapping[str, Any], order: list[str], number: int, marks: Marks) -> Step:
+    at = ("steps", step_id)
+    place = marks[at]
+    if "stage" not in fields:
+        raise EdgekdError(f"step '{step_id}' has no stage", f"Stages: {', '.join(STAGES.names)}.", place)
+    try:
+        kind = STAGES.get(str(fields["stage"]))
+    except EdgekdError as error:
+        raise error.at(marks.get((*at, "stage"), place)) from None
+    options = {name: value for name, value in fields.items() if name not in _STEP_FIELDS}
+    main = kind.source_field()
+    if main is not None and main not in options:
+        if number == 0:
+            raise EdgekdError(f"step '{step_id}' needs a source and is the first", f"Put a step before it, or set {main}.", place)
+        options[main] = order[number - 1]
+    stage = validated(kind, options, marks, at)
+    for path, source in stage.sources().items():
+        where = marks.get((*at, *path), place)
+        if source not in order:
+            raise EdgekdError(f"field '{'.'.join(path)}': no step is called '{source}'", nearest(source, order[:number]), where)
+        if order.index(source) == number:
+            raise EdgekdError(f"step '{step_id}' reads itself: a cycle", "Name an earlier step.", where)
+        if order.index(source) > number:
+            raise EdgekdError(
+                f"step '{step_id}' reads '{source}', which comes later",
+                f"Move '{source}' up, unless it reads '{step_id}' in its turn: that would be a cycle.",
+                where,
+            )
+    return Step(step_id, stage, place)
+
+
+def _check_formats(steps: Sequence[Step], marks: Marks) -> None:
+    makes = {step.id: type(step.stage).makes for step in steps}
+    for step in steps:
+        accepts, source = type(step.stage).accepts, step.source
+        if source is not None and makes[source] not in accepts:
+            able = [name for name in makes if makes[name] in accepts and name != step.id]
+            raise EdgekdError(
+                f"stage {step.stage.name()} reads {' or '.join(sorted(accepts))}, and '{source}' makes {makes[source]}",
+                f"Set {step.stage.source_field()} to {' or '.join(able)}." if able else "Add a step that makes it.",
+                marks.get(("steps", step.id, str(step.stage.source_field())), step.where),
+            )
+
+
+def _hub_names(recipe: Recipe) -> list[str]:
+    """What the recipe takes from the hub."""
+    models = [value for step in recipe.steps for _, value in step.stage.marked(IsPretrained) if hub.needs_hub(value)]
+    return [*([f"data set {recipe.data.source}"] if recipe.data.on_hub else []), *(f"model {name}" for name in models)]
+
+
+def _known(raw: Mapping[str, Any], names: Sequence[str], at: tuple[str, ...], marks: Marks) -> None:
+    for key in raw:
+        if key not in names:
+            raise EdgekdError(f"unknown field '{key}'", nearest(key, names), marks[(*at, key)])
+
+
+def _by_id(raw: dict[str, Any], marks: Marks, path: Path) -> tuple[dict[str, Any], Marks]:
+    """Steps as a mapping by id, and the places under those paths: what overrides and errors speak of."""
+    steps = raw.get("steps") or []
+    if not isinstance(steps, list):
+        raise EdgekdError("'steps' is a list", "Such as steps: [{id: teacher, stage: finetune, ...}].", marks[("steps",)])
+    named: dict[str, Any] = {}
+    moved = {key: place for key, place in marks.items() if key[:1] != ("steps",) or len(key) < 2}
+    for number, fields in enumerate(steps):
+        place = marks[("steps", number)]
+        if not isinstance(fields, dict):
+            raise EdgekdError("a step is a mapping", "Such as {id: onnx, stage: export_onnx}.", place)
+        step_id = fields.get("id", fields.get("stage"))
+        if not isinstance(step_id, str) or not step_id or not set(step_id) <= _NAME_CHARACTERS:
+            raise EdgekdError(f"a step needs an id of letters, digits, '_' and '-', not {step_id!r}", "Add id: NAME.", place)
+        if step_id in named:
+            raise EdgekdError(f"two steps are called '{step_id}'", "Give each an id of its own.", place)
+        named[step_id] = dict(fields)
+        moved |= {("steps", step_id, *key[2:]): p for key, p in marks.items() if key[:2] == ("steps", number)}
+    return {**raw, "steps": named}, moved
+
+
+def _setting(text: str) -> tuple[str, Any, str]:
+    path, equals, value = text.partition("=")
+    if not equals or not path:
+        raise EdgekdError(f"--set {text}: no '='", "Write --set steps.student.epochs=1.")
+    return path.removeprefix("steps."), yaml_marks.parse(value, f"--set {path}")[0], f"--set {path}"
+
+
+def _apply(raw: Mapping[str, Any], marks: Marks, overrides: Sequence[tuple[str, Any, str]]) -> tuple[dict[str, Any], Marks]:
+    """Set fields by dotted path: a field of the recipe, or STEP.FIELD. A set value replaces the whole of what was there."""
+    import copy
+
+    raw, marks = copy.deepcopy(dict(raw)), dict(marks)
+    for text, value, place in overrides:
+        path = tuple(text.split("."))
+        if path[0] not in _FIELDS[:-1]:
+            if path[0] not in raw["steps"]:
+                raise EdgekdError(f"'{path[0]}' is no field and no step", nearest(path[0], [*_FIELDS[:-1], *raw["steps"]]), place)
+            path = ("steps", *path)
+        inner: Any = raw
+        for depth, part in enumerate(path[:-1]):
+            if not isinstance(inner.get(part, {}), dict):
+                raise EdgekdError(f"'{'.'.join(path[: depth + 1])}' has no fields to set", "Set it as a whole.", place)
+            inner = inner.setdefault(part, {})
+        inner[path[-1]] = value
+        marks = {key: old for key, old in marks.items() if key[: len(path)] != path} | {path: place}
+        if isinstance(value, dict):
+            marks |= {(*path, key): place for key in value}
+    return raw, marks

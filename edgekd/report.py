@@ -1,0 +1,163 @@
+"""What was measured, as values: raw samples are kept, every statistic is derived from them."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+# Fewest samples for which a percentile is stated: below 64 a 90th percentile rests on six values, and 662 is the
+# bound MLPerf LoadGen's early stopping gives for the 99th at 99 % confidence with no sample over it.
+FEWEST = {50: 5, 90: 64, 99: 662}
+
+
+@dataclass(frozen=True)
+class Percentile:
+    """A percentile in seconds with its 95 % order-statistic interval (distribution-free)."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Raw wall times in seconds, one per inference, in the order they ran; one tuple per fresh process."""
+
+    processes: tuple[tuple[float, ...], ...]
+    cpu_seconds: float = 0.0
+
+    @property
+    def seconds(self) -> tuple[float, ...]:
+        return tuple(sample for process in self.processes for sample in process)
+
+    def percentile(self, rank: int) -> Percentile | None:
+        """The nearest-rank percentile, or None where the samples are too few to state it."""
+        ordered = sorted(self.seconds)
+        count = len(ordered)
+        if count < FEWEST[rank]:
+            return None
+        low, high = _order_interval(count, rank / 100)
+        return Percentile(ordered[math.ceil(rank / 100 * count) - 1], ordered[low], ordered[high])
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """Reasons to distrust the figures, in plain words."""
+        seconds = self.seconds
+        found = [
+            f"p{rank} is not stated: {len(seconds)} samples, {fewest} needed"
+            for rank, fewest in FEWEST.items()
+            if len(seconds) < fewest
+        ]
+        if self.cpu_seconds and self.cpu_seconds < 0.9 * sum(seconds):
+            share = self.cpu_seconds / sum(seconds)
+            found.append(f"the process had a processor for {share:.0%} of the timed span: others were running")
+        quarter = len(seconds) // 4
+        if quarter >= 16:
+            first, last = _median(seconds[:quarter]), _median(seconds[-quarter:])
+            if not 0.8 < last / first < 1.25:
+                found.append(f"the last quarter's median is {last / first:.2f} times the first's: the machine drifted")
+        if len(self.processes) > 1:
+            medians = [_median(process) for process in self.processes if process]
+            if max(medians) > 1.15 * min(medians):
+                found.append(f"medians of fresh processes differ by {max(medians) / min(medians) - 1:.0%}")
+        return tuple(found)
+
+
+@dataclass(frozen=True)
+class Score:
+    """A score on the dev split by the runtime that serves the artifact."""
+
+    metric: str
+    value: float
+    rows: int
+    others: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Gate:
+    """One comparison with a limit. A gate that fails refuses the artifact."""
+
+    name: str
+    value: float
+    limit: float
+    passed: bool
+
+
+@dataclass(frozen=True)
+class Timing:
+    """One artifact on one device. Times in seconds, memory in bytes; None where the device could not tell."""
+
+    device: str
+    runtime: str
+    threads: int
+    fingerprint: Mapping[str, Any]
+    load: tuple[float, ...]
+    first: tuple[float, ...]
+    latency: Latency
+    tokenizer: Latency
+    peak_memory: int | None
+    base_memory: int | None
+    when: str
+    precision: str
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """Everything known of one step's artifact."""
+
+    step: str
+    stage: str
+    key: str
+    format: str
+    cached: bool
+    seconds: float
+    size: int
+    model_size: int
+    parameters: int | None
+    score: Score
+    source: str | None
+    timings: tuple[Timing, ...]
+    gates: tuple[Gate, ...]
+    doubts: tuple[str, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        return all(gate.passed for gate in self.gates)
+
+
+@dataclass(frozen=True)
+class Report:
+    """One run of one recipe."""
+
+    name: str
+    when: str
+    seed: int
+    data: Mapping[str, Any]
+    overrides: tuple[str, ...]
+    machine: Mapping[str, Any]
+    steps: tuple[StepReport, ...]
+    refused: str = ""
+
+
+def _median(values: Sequence[float]) -> float:
+    ordered = sorted(values)
+    return ordered[len(ordered) // 2]
+
+
+def _order_interval(count: int, rank: float, confidence: float = 0.95) -> tuple[int, int]:
+    """0-based indices of the order statistics that enclose a quantile with at least `confidence` (binomial, exact).
+
+    The number of samples below the quantile is Binomial(count, rank); the bounds cut (1-confidence)/2 from each tail.
+    """
+    tail = (1 - confidence) / 2
+    log_p, log_q = math.log(rank), math.log1p(-rank)
+    low, high, below = 0, count - 1, 0.0
+    for hits in range(count + 1):
+        choose = math.lgamma(count + 1) - math.lgamma(hits + 1) - math.lgamma(count - hits + 1)
+        below += math.exp(choose + hits * log_p + (count - hits) * log_q)
+        if below <= tail:
+            low = hits
+        if below >= 1 - tail:
+            high = min(hits, count - 1)
+            break
+    return low, high

@@ -1,0 +1,126 @@
+"""A report as files: report.json with every raw sample, report.md for people."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from edgekd.errors import EdgekdError
+from edgekd.report import FEWEST, Latency, Report, StepReport, Timing
+from edgekd.store import write_text
+
+JSON, MARKDOWN = "report.json", "report.md"
+
+
+def write(report: Report, folder: Path) -> None:
+    write_text(folder / JSON, json.dumps(to_json(report), indent=1, ensure_ascii=False) + "\n")
+    write_text(folder / MARKDOWN, markdown(report))
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """report.json of a run. Raises EdgekdError where there is none."""
+    try:
+        found: dict[str, Any] = json.loads((folder / JSON).read_text())
+    except (FileNotFoundError, NotADirectoryError):
+        names = sorted(file.parent.as_posix() for file in folder.parent.glob(f"*/{JSON}"))
+        raise EdgekdError(f"{folder} holds no {JSON}", f"Runs there: {', '.join(names)}." if names else "Run a recipe first.") from None
+    except ValueError as error:
+        raise EdgekdError(f"{folder / JSON} cannot be read: {error}", "Run the recipe again; cached steps stay.") from None
+    return found
+
+
+def to_json(report: Report) -> dict[str, Any]:
+    """All of it, the derived figures beside the raw samples they come from."""
+    raw = asdict(report)
+    for step, source in zip(raw["steps"], report.steps, strict=True):
+        for entry, timing in zip(step["timings"], source.timings, strict=True):
+            for name in ("latency", "tokenizer"):
+                entry[name] |= _derived(getattr(timing, name))
+    return raw
+
+
+def _derived(latency: Latency) -> dict[str, Any]:
+    found: dict[str, Any] = {"samples": len(latency.seconds)}
+    for rank in FEWEST:
+        percentile = latency.percentile(rank)
+        found[f"p{rank}"] = asdict(percentile) if percentile else None
+    return found
+
+
+def table(steps: Iterable[StepReport]) -> tuple[list[str], list[list[str]]]:
+    """Header and rows: a step and device a row."""
+    steps = list(steps)
+    metric = steps[0].score.metric if steps else "score"
+    header = ["step", "stage", metric, "model", "p50 ms", "p90 ms", "p99 ms", "load ms", "first ms", "peak MB", "tokenizer ms", "gates"]
+    by_id = {step.step: step for step in steps}
+    rows = []
+    for step in steps:
+        source = by_id.get(step.source or "")
+        shares = f"{step.model_size / 1e6:.1f} MB" + (f" ({step.model_size / source.model_size:.2f})" if source else "")
+        kept = f"{step.score.value:.4f}" + (f" ({step.score.value - source.score.value:+.4f})" if source else "")
+        gates = "refused" if not step.passed else ("passed" if step.gates else "-")
+        for timing in step.timings or (None,):
+            figures = _figures(timing) if timing else ["-"] * 7
+            rows.append([step.step, step.stage, kept, shares, *figures, gates])
+    return header, rows
+
+
+def _figures(timing: Timing) -> list[str]:
+    percentiles = [timing.latency.percentile(rank) for rank in (50, 90, 99)]
+    shown = [f"{found.value * 1e3:.2f}" if found else "too few" for found in percentiles]
+    tokenizer = timing.tokenizer.percentile(50)
+    return [
+        *shown,
+        f"{_middle(timing.load) * 1e3:.0f}",
+        f"{_middle(timing.first) * 1e3:.1f}",
+        f"{timing.peak_memory / 1e6:.0f}" if timing.peak_memory else "-",
+        f"{tokenizer.value * 1e3:.3f}" if tokenizer else "-",
+    ]
+
+
+def markdown(report: Report) -> str:
+    lines = [f"# {report.name}", "", f"{report.when}, seed {report.seed}, edgekd {report.machine.get('edgekd')}.", ""]
+    if report.refused:
+        lines += [f"**Refused.** {report.refused}.", ""]
+    if report.overrides:
+        lines += [f"The hub was not used: overrides of the recipe's offline block applied to {', '.join(report.overrides)}.", ""]
+    header, rows = table(report.steps)
+    lines += [_row(header), _row(["---"] * len(header)), *map(_row, rows), ""]
+    lines += [
+        "In brackets: against the step's source. Model: bytes of the model's files. Times are of single inferences on dev rows",
+        "at their real lengths, without the tokenizer; p90 and p99 are left out where the samples are too few to state them.",
+        "Load and first inference: median of fresh processes. Peak: resident memory of a process of its own, before scoring.",
+        "",
+    ]
+    compared = [(step, gate) for step in report.steps for gate in step.gates]
+    if compared:
+        lines += ["## Gates", ""]
+        lines += [
+            f"- {step.step} against {step.source}: {gate.name} {gate.value:.3g} (limit {gate.limit:g}): "
+            f"{'passed' if gate.passed else '**failed**'}"
+            for step, gate in compared
+        ]
+        lines.append("")
+    if doubts := [f"- {step.step}, {doubt}" for step in report.steps for doubt in step.doubts]:
+        lines += ["## Doubts", "", *doubts, ""]
+    lines += ["## Other scores", ""]
+    for step in report.steps:
+        others = ", ".join(f"{name} {value:.4f}" for name, value in step.score.others.items())
+        lines.append(f"- {step.step}: {others or 'none'} ({step.score.rows} rows)")
+    lines += ["", "## Where it ran", ""]
+    places = {(timing.device, timing.runtime, timing.threads): timing for step in report.steps for timing in step.timings}
+    for (device, runtime, threads), timing in places.items():
+        facts = ", ".join(f"{name} {value}" for name, value in timing.fingerprint.items())
+        lines.append(f"- {device}: {runtime}, threads {threads}, {facts}")
+    data = ", ".join(f"{name} {value}" for name, value in report.data.items())
+    lines += ["", "## Data", "", data, ""]
+    return "\n".join(lines)
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |"
+
+
+def _middle(values: Sequence[float]) -> float:
+    return sorted(values)[len(values) // 2]

@@ -1,0 +1,1 @@
+"""One runtime a file, behind the contract of edgekd.runtime."""

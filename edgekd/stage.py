@@ -1,0 +1,108 @@
+"""The contract of a stage: a transform whose validated, immutable options are the stage itself."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, ClassVar
+
+from edgekd import hub
+from edgekd.artifact import Artifact
+from edgekd.data import Data
+from edgekd.errors import EdgekdError
+from edgekd.options import IsPretrained, IsStep, Options
+from edgekd.registry import Registry
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a stage works on.
+
+    `sources` are the artifacts of the steps its options name, by step; `source` is the main one, None where a stage
+    starts from nothing. `out` is an empty folder to fill; `scratch` outlives a killed run. `progress` takes a label,
+    what is done, and of how much.
+    """
+
+    source: Artifact | None
+    sources: Mapping[str, Artifact]
+    data: Data
+    out: Path
+    scratch: Path
+    seed: int
+    progress: Callable[[str, float, float], None]
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How far an artifact may be from its source on dev before the run fails; None: not compared.
+
+    max_difference: largest absolute difference of any output. max_drop: loss of the recipe's metric.
+    min_agreement: share of rows in [0, 1] that must get the same answer.
+    """
+
+    max_difference: float | None = None
+    max_drop: float | None = None
+    min_agreement: float | None = None
+
+
+class Stage(Options, ABC):
+    """One step's work. The class's file name is the stage's name in recipes; its docstring is what `explain` shows."""
+
+    accepts: ClassVar[frozenset[str]] = frozenset()  # formats its main source may have; empty: it takes none
+    makes: ClassVar[str]  # the format it makes
+    version: ClassVar[int] = 1  # raise it when the same options would give another artifact
+    libraries: ClassVar[tuple[str, ...]] = ()  # distributions whose versions are part of the cache key
+
+    @classmethod
+    def name(cls) -> str:
+        return cls.__module__.rpartition(".")[2]
+
+    @classmethod
+    def source_field(cls) -> str | None:
+        """The field that names the main source: the step before, where a recipe leaves it out."""
+        for name, field in cls.model_fields.items():
+            if any(isinstance(mark, IsStep) and mark.main for mark in field.metadata):
+                return field.alias or name
+        return None
+
+    def sources(self) -> dict[tuple[str, ...], str]:
+        """Option path -> the step it names, the main source first."""
+        main = self.source_field()
+        return dict(sorted(self.marked(IsStep), key=lambda found: found[0] != (main,)))
+
+    def key_options(self) -> dict[str, Any]:
+        """The options as they count for the cache: without step names, and with weights named by what they are."""
+        options = self.model_dump(mode="json", by_alias=True)
+        for marker in (IsStep, IsPretrained):
+            for path, value in self.marked(marker):
+                inner = options
+                for part in path[:-1]:
+                    inner = inner[part]
+                inner[path[-1]] = None if marker is IsStep else hub.fingerprint(value)
+        return options
+
+    def tolerance(self) -> Tolerance:
+        """How near the artifact must be to its main source."""
+        return Tolerance()
+
+    def requires(self, source: Artifact | None, data: Data) -> None:
+        """Raise EdgekdError, before anything is done, where the stage cannot work on this source."""
+
+    @abstractmethod
+    def run(self, job: Job) -> Mapping[str, Any]:
+        """Fill job.out with the model's files and tokenizer.json; return facts for the manifest (JSON-able)."""
+
+
+STAGES: Registry[Stage] = Registry("edgekd.stages", Stage, "stage")
+
+
+def versions(libraries: tuple[str, ...]) -> dict[str, str]:
+    """Installed versions, without importing anything. Raises EdgekdError for a library that is missing."""
+    found = {}
+    for library in libraries:
+        try:
+            found[library] = version(library)
+        except PackageNotFoundError:
+            raise EdgekdError(f"the library {library} is not installed", f"Type: pip install {library}") from None
+    return found

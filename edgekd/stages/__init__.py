@@ -1,0 +1,1 @@
+"""One transform a file: a source artifact in, one artifact out."""

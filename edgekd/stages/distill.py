@@ -1,0 +1,111 @@
+"""Distill a fine-tuned teacher into a smaller student by a published method."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from edgekd import hub
+from edgekd.artifact import TOKENIZER, Artifact
+from edgekd.data import Data
+from edgekd.errors import EdgekdError, nearest
+from edgekd.options import IsPretrained, Options, Source, StepId
+from edgekd.stage import Job, Stage
+
+if TYPE_CHECKING:
+    from edgekd.kd.phase import Phase
+
+
+class LayersOf(Options):
+    """A student that starts as some layers of an earlier step's model, with its embeddings and head."""
+
+    layers: int | tuple[int, ...] = Field(description="How many layers, evenly spaced, or their numbers from 1")
+    from_: StepId = Field(alias="from", description="The step whose layers are taken")
+
+
+class Distill(Stage):
+    """Distills a teacher into a student: a method gives the phases, and every field of a phase can be set.
+
+    `phases: {intermediate: {epochs: 10, terms: {attention: 2}}}` changes two values of one phase of the method.
+    """
+
+    accepts: ClassVar[frozenset[str]] = frozenset({"torch"})
+    makes: ClassVar[str] = "torch"
+    libraries: ClassVar[tuple[str, ...]] = ("torch", "transformers", "accelerate", "tokenizers")
+
+    teacher: Source = Field(description="The step that made the teacher; default: the step before")
+    model: Annotated[str | LayersOf, IsPretrained()] = Field(
+        description="The student's start: a pretrained encoder, or {layers: N, from: STEP}"
+    )
+    method: str = Field("tinybert", description="The method of distillation")
+    phases: dict[str, dict[str, Any]] = Field({}, description="Fields of the method's phases to set, by phase name")
+    epochs: int | None = Field(None, ge=0, description="Epochs of every phase, instead of the method's own (for a quick look)")
+    precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="Matrix products; auto: bf16 where the machine has it")
+    checkpoint_s: float = Field(60.0, gt=0, description="Seconds between checkpoints")
+
+    def requires(self, source: Artifact | None, data: Data) -> None:
+        self.schedule(data)
+
+    def schedule(self, data: Data) -> "tuple[Phase, ...]":
+        """The method's phases with what the recipe sets. Raises EdgekdError for a phase or field there is not."""
+        from edgekd.kd.method import METHODS
+
+        phases = METHODS.get(self.method).phases(regression=data.options.task == "regression")
+        known = [phase.name for phase in phases]
+        for name in self.phases:
+            if name not in known:
+                raise EdgekdError(f"method {self.method} has no phase '{name}'", nearest(name, known))
+        return tuple(_overridden(phase, self.phases.get(phase.name, {}), self.epochs) for phase in phases)
+
+    def run(self, job: Job) -> Mapping[str, Any]:
+        import torch
+
+        from edgekd.kd import encoder
+        from edgekd.kd.fitting import fit, head, save_tokenizer
+        from edgekd.kd.objective import Learner, check
+
+        assert job.source is not None
+        phases = self.schedule(job.data)
+        teacher = encoder.load_classifier(job.source.path)
+        torch.manual_seed(job.seed)  # a new head's weights
+        if isinstance(self.model, LayersOf):
+            giver = job.sources[self.model.from_]
+            (job.out / TOKENIZER).write_bytes((giver.path / TOKENIZER).read_bytes())
+            model = encoder.load_classifier(giver.path)
+            student = encoder.chosen_layers(model, _numbers(self.model.layers, encoder.depth(model)))
+        else:
+            folder = hub.fetch(self.model)
+            save_tokenizer(folder, job.out)
+            student = encoder.load_classifier(folder, **head(job.data))
+        _same_vocabulary(job)
+        check(student, teacher, phases)
+        facts = fit(Learner(student, teacher, phases), phases, job, self.precision, self.checkpoint_s)
+        return {**facts, "phases": [phase.model_dump(mode="json") for phase in phases]}
+
+
+def _overridden(phase: "Phase", fields: Mapping[str, Any], epochs: int | None) -> "Phase":
+    terms = {**phase.terms.model_dump(), **fields.get("terms", {})}
+    quick = {} if epochs is None else {"epochs": epochs}
+    return phase.changed(**quick, **{**fields, "terms": terms})
+
+
+def _numbers(layers: int | tuple[int, ...], depth: int) -> list[int]:
+    """Layer numbers from 1: as given, or evenly spaced and ending with the last, as the uniform mapping pairs them."""
+    if isinstance(layers, int):
+        layers = tuple(number * depth // layers for number in range(1, layers + 1)) if 0 < layers <= depth else (0,)
+    if not layers or not all(1 <= number <= depth for number in layers):
+        raise EdgekdError(f"the student cannot take these layers of {depth}", f"Set model.layers to 1..{depth}.")
+    return list(layers)
+
+
+def _same_vocabulary(job: Job) -> None:
+    """Both must see the same tokens: the losses compare them position by position."""
+    import json
+
+    assert job.source is not None
+    ours, theirs = (json.loads((path / TOKENIZER).read_text())["model"]["vocab"] for path in (job.out, job.source.path))
+    if ours != theirs:
+        raise EdgekdError(
+            f"student and teacher have different vocabularies ({len(ours)} and {len(theirs)} tokens)",
+            "Start the student from a model with the teacher's tokenizer, or from {layers: N, from: STEP}.",
+        )

@@ -1,0 +1,108 @@
+"""Export a trained encoder to ONNX, with a dynamic batch and a dynamic length."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from edgekd.artifact import TOKENIZER
+from edgekd.options import Source
+from edgekd.stage import Job, Stage, Tolerance
+
+
+class ExportOnnx(Stage):
+    """Exports through torch.export. Inputs are int64 (batch, length): input_ids, attention_mask and, where the encoder
+    has a second type, token_type_ids; the output is logits, float32 (batch, outputs).
+    """
+
+    accepts: ClassVar[frozenset[str]] = frozenset({"torch"})
+    makes: ClassVar[str] = "onnx"
+    libraries: ClassVar[tuple[str, ...]] = ("torch", "transformers", "onnx", "onnxscript")
+
+    source: Source = Field(description="The step to export; default: the step before")
+    opset: int = Field(18, ge=18, le=23, description="ONNX operator set")
+    max_difference: float = Field(1e-3, gt=0, description="Largest difference of any logit from the source's, on dev")
+
+    def tolerance(self) -> Tolerance:
+        return Tolerance(max_difference=self.max_difference, max_drop=self.max_difference)
+
+    def run(self, job: Job) -> Mapping[str, Any]:
+        assert job.source is not None
+        parameters = export(job.source.path, job.out / "model.onnx", self.opset)
+        (job.out / TOKENIZER).write_bytes((job.source.path / TOKENIZER).read_bytes())
+        return {"parameters": parameters, "opset": self.opset}
+
+
+def export(folder: Path, file: Path, opset: int) -> int:
+    """Write the ONNX file of a trained folder; returns its number of parameters."""
+    import contextlib
+    import io
+    import logging
+    import warnings
+
+    import onnx
+    import torch
+
+    from edgekd.kd.encoder import input_names, load_classifier
+
+    # Written-out attention under an additive mask made here: the model's own mask code exports as range, gather and
+    # is-NaN operators that no runtime needs. -1e4 and not -inf: its exponential is 0, and it can be quantized.
+    model = load_classifier(folder, attn_implementation="eager").eval()
+    names = input_names(model)
+
+    class Logits(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = model
+
+        def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+            given = dict(zip(names, inputs, strict=True))
+            mask = given["attention_mask"][:, None, None, :].to(torch.float32)
+            logits: torch.Tensor = self.inner(**{**given, "attention_mask": (mask - 1.0) * 1e4}).logits
+            return logits
+
+    # Two rows, one with a masked end: sizes of 1 and constant masks would be taken as fixed.
+    example = torch.ones((2, 7), dtype=torch.int64)
+    mask = example.clone()
+    mask[1, 5:] = 0
+    inputs = tuple(mask if name == "attention_mask" else example * (name == "input_ids") for name in names)
+    batch, length = torch.export.Dim("batch"), torch.export.Dim("length")
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            Logits().eval(),
+            inputs,
+            dynamo=True,
+            input_names=list(names),
+            output_names=["logits"],
+            dynamic_shapes=(({0: batch, 1: length},) * len(names),),  # one tuple for *inputs
+            opset_version=opset,
+            verbose=False,
+        )
+    assert program is not None
+    proto = program.model_proto
+    _strip(proto)
+    onnx.checker.check_model(proto)
+    onnx.save(proto, str(file))
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def _strip(proto: Any) -> None:
+    """Drop the exporter's notes: they hold stack traces with paths of the machine, so no two files would be equal.
+
+    Inferred shapes go too: runtimes infer them again, and ONNX Runtime's quantizer stumbles over stale ones.
+    """
+    del proto.graph.value_info[:]
+    del proto.metadata_props[:]
+    proto.doc_string = ""
+    for nodes in (proto.graph.node, *(function.node for function in proto.functions)):
+        for node in nodes:
+            del node.metadata_props[:]
+            node.doc_string = ""
+    for value in (*proto.graph.input, *proto.graph.output, *proto.graph.initializer):
+        del value.metadata_props[:]
+        value.doc_string = ""
+    del proto.graph.metadata_props[:]
+    proto.graph.doc_string = ""

@@ -1,0 +1,46 @@
+"""Fine-tune a pretrained encoder on the task: the teacher."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from edgekd import hub
+from edgekd.options import Pretrained
+from edgekd.stage import Job, Stage
+
+
+class FineTune(Stage):
+    """Fine-tunes any Hugging Face encoder with a new head on the recipe's data.
+
+    The usual recipe of Devlin et al. 2019, appendix A.3: AdamW, a linear schedule with warm-up, the last epoch kept
+    (no epoch is chosen by its dev score, which would flatter it).
+    """
+
+    makes: ClassVar[str] = "torch"
+    libraries: ClassVar[tuple[str, ...]] = ("torch", "transformers", "accelerate", "tokenizers")
+
+    model: Pretrained = Field(description="Pretrained encoder: a hub name, a folder, or package:NAME")
+    epochs: int = Field(3, ge=0, description="Passes over the train split")
+    batch_size: int = Field(32, ge=1, description="Rows a step")
+    learning_rate: float = Field(5e-5, gt=0, description="Peak learning rate of AdamW")
+    warmup: float = Field(0.1, ge=0, le=1, description="Share of the steps in which the learning rate rises")
+    weight_decay: float = Field(0.01, ge=0, description="AdamW's decay; none for biases and normalisation")
+    precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="Matrix products; auto: bf16 where the machine has it")
+    checkpoint_s: float = Field(60.0, gt=0, description="Seconds between checkpoints")
+
+    def run(self, job: Job) -> Mapping[str, Any]:
+        import torch
+
+        from edgekd.kd import encoder
+        from edgekd.kd.fitting import fit, head, save_tokenizer
+        from edgekd.kd.objective import Learner
+        from edgekd.kd.phase import Phase, Terms
+
+        folder = hub.fetch(self.model)
+        save_tokenizer(folder, job.out)
+        torch.manual_seed(job.seed)  # the new head's weights
+        model = encoder.load_classifier(folder, **head(job.data))
+        shared = ("epochs", "batch_size", "learning_rate", "warmup", "weight_decay")
+        phase = Phase(name="finetune", terms=Terms(hard=1.0), **{name: getattr(self, name) for name in shared})
+        return fit(Learner(model, None, [phase]), [phase], job, self.precision, self.checkpoint_s)

@@ -1,0 +1,137 @@
+"""Quantize an ONNX encoder to INT8 after training."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from edgekd.artifact import TOKENIZER
+from edgekd.options import Source
+from edgekd.stage import Job, Stage, Tolerance
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_METHODS = {"minmax": "MinMax", "entropy": "Entropy", "percentile": "Percentile"}
+
+
+class QuantizeOnnx(Stage):
+    """Quantizes matrix products and embedding tables to INT8 by ONNX Runtime.
+
+    `dynamic` finds the activations' ranges at run time, `static` from calibration rows of the train split. Weights are
+    signed, activations unsigned: the pair for which processors have instructions.
+    """
+
+    accepts: ClassVar[frozenset[str]] = frozenset({"onnx"})
+    makes: ClassVar[str] = "onnx"
+    libraries: ClassVar[tuple[str, ...]] = ("onnx", "onnxruntime")
+
+    source: Source = Field(description="The step to quantize; default: the step before")
+    mode: Literal["dynamic", "static"] = Field("dynamic", description="Where activations' ranges come from")
+    per_channel: bool = Field(True, description="One scale for each output channel of a weight, instead of one in all")
+    embeddings: bool = Field(True, description="Quantize the embedding tables too: most of a small encoder's bytes")
+    format: Literal["QDQ", "QOperator"] = Field("QDQ", description="Form of a static graph")
+    calibration: Literal["minmax", "entropy", "percentile"] = Field("minmax", description="How static ranges are found")
+    samples: int = Field(128, ge=8, description="Calibration rows, drawn from the train split")
+    reduce_range: bool = Field(False, description="7-bit weights, for processors without VNNI, whose sums can overflow")
+    max_drop: float = Field(0.01, ge=0, description="Largest loss of the recipe's metric against the source")
+    min_agreement: float = Field(0.9, ge=0, le=1, description="Least share of dev rows with the source's answer")
+
+    def tolerance(self) -> Tolerance:
+        return Tolerance(max_drop=self.max_drop, min_agreement=self.min_agreement)
+
+    def run(self, job: Job) -> Mapping[str, Any]:
+        import logging
+
+        assert job.source is not None
+        logging.getLogger().setLevel(logging.ERROR)  # the quantizer logs its advice to the root logger
+        source, target = job.source.path / "model.onnx", job.out / "model.onnx"
+        if self.mode == "dynamic":
+            self._dynamic(source, target)
+        else:
+            self._static(source, target, job)
+        (job.out / TOKENIZER).write_bytes((job.source.path / TOKENIZER).read_bytes())
+        return {"parameters": job.source.manifest.facts.get("parameters"), "quantized": count_quantized(target)}
+
+    def _dynamic(self, source: Path, target: Path) -> None:
+        from onnxruntime.quantization import QuantType, quantize_dynamic
+
+        quantize_dynamic(
+            source,
+            target,
+            op_types_to_quantize=self._operators(),
+            per_channel=self.per_channel,
+            reduce_range=self.reduce_range,
+            weight_type=QuantType.QInt8,
+            extra_options={"DefaultTensorType": 1, "MatMulConstBOnly": True},
+        )
+
+    def _static(self, source: Path, target: Path, job: Job) -> None:
+        from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
+        from onnxruntime.quantization.shape_inference import quant_pre_process
+
+        prepared = job.scratch / "prepared.onnx"
+        quant_pre_process(source, prepared, skip_symbolic_shape=True)
+        quantize_static(
+            prepared,
+            target,
+            _Calibration(prepared, job, self.samples),
+            op_types_to_quantize=self._operators(),
+            quant_format=QuantFormat[self.format],
+            per_channel=self.per_channel,
+            reduce_range=self.reduce_range,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            calibrate_method=CalibrationMethod[_METHODS[self.calibration]],
+            extra_options={"DefaultTensorType": 1, "MatMulConstBOnly": True},
+        )
+
+    def _operators(self) -> list[str]:
+        return ["MatMul", "Gemm", "Gather"] if self.embeddings else ["MatMul", "Gemm"]
+
+
+def count_quantized(file: Path) -> dict[str, int]:
+    """How many weights are stored in 8 bits, and how many values they and the float ones hold."""
+    import math
+
+    import onnx
+
+    counts = {"tensors": 0, "int8_values": 0, "float_values": 0}
+    for tensor in onnx.load(str(file)).graph.initializer:
+        values = math.prod(tensor.dims)
+        if tensor.data_type in (onnx.TensorProto.INT8, onnx.TensorProto.UINT8) and values > 1:
+            counts["tensors"] += 1
+            counts["int8_values"] += values
+        elif tensor.data_type == onnx.TensorProto.FLOAT:
+            counts["float_values"] += values
+    return counts
+
+
+class _Calibration:
+    """Calibration rows one at a time, without padding, drawn from the train split: dev stays unseen."""
+
+    def __init__(self, model: Path, job: Job, samples: int) -> None:
+        import onnx
+
+        self._names = [entry.name for entry in onnx.load(str(model), load_external_data=False).graph.input]
+        self._rows = self._draw(job, samples)
+
+    def _draw(self, job: Job, samples: int) -> "Iterator[dict[str, NDArray[np.int64]]]":
+        import numpy as np
+
+        split = job.data.train
+        assert job.source is not None
+        chosen = np.random.default_rng(job.seed).permutation(len(split))[:samples]
+        from edgekd.data import encode, load_tokenizer
+
+        tokenizer = load_tokenizer(job.source.path, job.data.options.max_length)
+        rows = encode(tokenizer, [split.texts[row] for row in chosen])
+        for done in range(len(chosen)):
+            job.progress("calibration", done + 1, len(chosen))
+            batch = rows.pad([done])
+            yield {name: batch[name] for name in self._names}
+
+    def get_next(self) -> "dict[str, NDArray[np.int64]] | None":
+        return next(self._rows, None)

@@ -1,0 +1,134 @@
+"""key -> folder. A folder is filled under a temporary name and renamed when whole, so what has a name is complete."""
+
+import errno
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from edgekd.artifact import MANIFEST, Artifact, canonical
+from edgekd.errors import EdgekdError
+
+
+class Store:
+    """Layout: artifacts/KEY, measured/KEY.json, scratch/KEY (checkpoints), tmp/KEY, locks/KEY.
+
+    Locks are the kernel's (flock): a killed process holds none.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def path(self, key: str) -> Path:
+        return self.root / "artifacts" / key
+
+    def __contains__(self, key: str) -> bool:
+        return (self.path(key) / MANIFEST).is_file()
+
+    def load(self, key: str) -> Artifact:
+        return Artifact.load(self.path(key))
+
+    def scratch(self, key: str) -> Path:
+        """A folder that outlives a killed run, for checkpoints; gone once the artifact is published."""
+        folder = self.root / "scratch" / key
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    @contextmanager
+    def lock(self, key: str, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+        """Hold a key for this process; `waiting` is called once when another has it."""
+        with writable(self.root):
+            (self.root / "locks").mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.root / "locks" / key)
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                waiting()
+                lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def publish(self, key: str, fill: Callable[[Path], Artifact]) -> Artifact:
+        """Call `fill` with an empty folder and give the folder its name. Hold the key's lock. Nothing stays on failure."""
+        with writable(self.root):
+            draft = self.root / "tmp" / key
+            shutil.rmtree(draft, ignore_errors=True)  # what a killed run left
+            draft.mkdir(parents=True)
+            try:
+                artifact = fill(draft)
+                for file in draft.rglob("*"):
+                    _sync(file)
+                final = self.path(key)
+                final.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(draft, final)
+                _sync(final.parent)
+            finally:
+                shutil.rmtree(draft, ignore_errors=True)
+            shutil.rmtree(self.root / "scratch" / key, ignore_errors=True)
+        return Artifact(self.path(key), artifact.manifest)
+
+    def measured(self, key: str) -> Any | None:
+        """A measurement kept earlier, or None."""
+        try:
+            return json.loads((self.root / "measured" / f"{key}.json").read_text())
+        except (FileNotFoundError, ValueError):
+            return None
+
+    def keep(self, key: str, value: Any) -> None:
+        write_text(self.root / "measured" / f"{key}.json", canonical(value))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    with writable(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            draft.write_text(text, encoding="utf-8")
+            _sync(draft)
+            os.replace(draft, path)
+        finally:
+            draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def writable(place: Path) -> Iterator[None]:
+    """Turn the operating system's refusals to write into advice."""
+    try:
+        yield
+    except OSError as error:
+        where = error.filename or place
+        match error.errno:
+            case errno.ENOSPC | errno.EDQUOT | errno.EFBIG:
+                free = shutil.disk_usage(_existing(place)).free
+                raise EdgekdError(
+                    f"no space left to write {where} ({free / 1e6:.0f} MB free)",
+                    "Free some space, or put the store elsewhere: --store FOLDER. The run goes on where it stopped.",
+                ) from None
+            case errno.EACCES | errno.EPERM | errno.EROFS:
+                raise EdgekdError(
+                    f"no permission to write {where}",
+                    "Choose a folder of your own: edgekd run RECIPE --runs FOLDER --store FOLDER.",
+                ) from None
+            case errno.ENOTDIR | errno.EEXIST | errno.EISDIR:
+                raise EdgekdError(f"{where} is in the way: {error.strerror}", "Move it, or choose another folder.") from None
+        raise
+
+
+def _existing(place: Path) -> Path:
+    return next(folder for folder in (place, *place.absolute().parents) if folder.exists())
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,53 @@
+"""The contract of a task: what a label is, how logits are scored and decoded. No torch: it also serves on a device."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from edgekd.errors import EdgekdError, nearest
+from edgekd.registry import Registry
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.floating[Any]]
+    Metric = Callable[[NDArray[Any], NDArray[Any]], float]
+
+
+class Task(ABC):
+    """One kind of task. Stateless: labels are passed in."""
+
+    problem_type: ClassVar[str]  # transformers' name for it, stored in the model's config
+    default_metric: ClassVar[str]
+    # Name -> function(predictions, targets), both (rows,). Higher is better; libraries load when one is called.
+    metrics: ClassVar["Mapping[str, Metric]"]
+
+    @abstractmethod
+    def outputs(self, labels: Sequence[str]) -> int:
+        """The width of the model's head."""
+
+    @abstractmethod
+    def target(self, value: Any, labels: Sequence[str]) -> float:
+        """A label cell as a number. Raises EdgekdError where it is none of the task's."""
+
+    @abstractmethod
+    def predictions(self, logits: "Floats") -> "NDArray[Any]":
+        """(rows, outputs) logits -> (rows,) predictions in the targets' unit."""
+
+    @abstractmethod
+    def decode(self, logits: "Floats", labels: Sequence[str]) -> list[dict[str, Any]]:
+        """(rows, outputs) logits -> one JSON-able answer a row."""
+
+    @abstractmethod
+    def agreement(self, ours: "Floats", theirs: "Floats") -> float:
+        """Share of rows, in [0, 1], on which two sets of (rows, outputs) logits give the same answer."""
+
+    def metric(self, name: str) -> "Metric":
+        """Raises EdgekdError with the nearest name where the task has no such metric."""
+        if name not in self.metrics:
+            raise EdgekdError(f"unknown metric '{name}'", nearest(name, self.metrics))
+        return self.metrics[name]
+
+
+TASKS: Registry[Task] = Registry("edgekd.tasks", Task, "task")  # type: ignore[type-abstract]

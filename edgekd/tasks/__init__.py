@@ -1,0 +1,1 @@
+"""One kind of task a file: its head, its metrics, its decoding."""

@@ -1,0 +1,62 @@
+"""One number for a sentence or a pair of sentences."""
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from edgekd.errors import EdgekdError
+from edgekd.task import Task
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from edgekd.task import Floats
+
+
+def _pearson(predicted: "NDArray[Any]", true: "NDArray[Any]") -> float:
+    from scipy.stats import pearsonr
+
+    return float(pearsonr(predicted, true).statistic)
+
+
+def _spearman(predicted: "NDArray[Any]", true: "NDArray[Any]") -> float:
+    from scipy.stats import spearmanr
+
+    return float(spearmanr(predicted, true).statistic)
+
+
+def _negative_mse(predicted: "NDArray[Any]", true: "NDArray[Any]") -> float:
+    """Negated, because a higher score is better everywhere in edgekd."""
+    return -float(((predicted - true) ** 2).mean())
+
+
+class Regression(Task):
+    problem_type = "regression"
+    default_metric = "pearson"
+    metrics = {"pearson": _pearson, "spearman": _spearman, "negative_mse": _negative_mse}
+
+    def outputs(self, labels: Sequence[str]) -> int:
+        return 1
+
+    def target(self, value: Any, labels: Sequence[str]) -> float:
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            number = math.nan
+        if not math.isfinite(number):
+            raise EdgekdError(f"{value!r} is not a finite number", "Regression needs a number in every label cell.")
+        return number
+
+    def predictions(self, logits: "Floats") -> "NDArray[Any]":
+        return logits[:, 0]
+
+    def decode(self, logits: "Floats", labels: Sequence[str]) -> list[dict[str, Any]]:
+        return [{"value": round(float(row[0]), 6)} for row in logits]
+
+    def agreement(self, ours: "Floats", theirs: "Floats") -> float:
+        """Rows whose values are within 2 % of the range that the source's values span."""
+        import numpy as np
+
+        reference = self.predictions(theirs)
+        span = float(reference.max() - reference.min()) or 1.0
+        return float((np.abs(self.predictions(ours) - reference) <= 0.02 * span).mean())

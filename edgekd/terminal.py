@@ -1,0 +1,61 @@
+"""What a person sees while a run goes on: a line for each step, bars for long work, a table at the end."""
+
+import sys
+from pathlib import Path
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from edgekd import report_files
+from edgekd.report import Report
+
+
+class Terminal:
+    """Bars only where there is a terminal; elsewhere plain lines."""
+
+    def __init__(self) -> None:
+        self._console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
+        columns = (TextColumn("  {task.description:24}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+        self._bars = Progress(*columns, console=self._console, transient=True, disable=not self._console.is_terminal)
+        self._bar: tuple[str, TaskID] | None = None
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+
+    def say(self, text: str) -> None:
+        self._drop()
+        self._console.print(text, markup=False)
+
+    def progress(self, label: str, done: float, total: float) -> None:
+        if self._bar is None or self._bar[0] != label:
+            self._drop()
+            self._bar = (label, self._bars.add_task(label, total=total))
+        self._bars.update(self._bar[1], completed=done, total=total)
+        if done >= total:
+            self._drop()
+
+    def table(self, report: Report) -> None:
+        """The report's table, as wide as the terminal allows."""
+        header, rows = report_files.table(report.steps)
+        shown = Table(box=None, pad_edge=False)
+        for name in header:
+            shown.add_column(name, justify="left" if name in {"step", "stage", "gates"} else "right", overflow="fold")
+        for row in rows:
+            shown.add_row(*row)
+        self._drop()
+        self._console.print(shown)
+
+    def show(self, folder: Path) -> None:
+        """Where the report lies, after a run that did not end well."""
+        self.say(f"Report: {folder / report_files.MARKDOWN}")
+
+    def _drop(self) -> None:
+        if self._bar is not None:
+            self._bars.remove_task(self._bar[1])
+            self._bar = None
