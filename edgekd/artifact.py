@@ -85,7 +85,7 @@ class Artifact:
 
     @classmethod
     def load(cls, path: Path, check: bool = True) -> "Artifact":
-        """Read a folder back. Raises EdgekdError when it is no artifact, or (`check`) when a file is not what it was."""
+        """Read a folder back. Raises EdgekdError when it is no artifact, or (`check`) when a file has changed."""
         try:
             raw = json.loads((path / MANIFEST).read_text())
         except FileNotFoundError:
@@ -94,7 +94,9 @@ class Artifact:
             raise _corrupt(path, f"{MANIFEST} cannot be read ({error})") from None
         if not isinstance(raw, dict) or raw.get("schema") != SCHEMA:
             found = raw.get("schema") if isinstance(raw, dict) else None
-            raise EdgekdError(f"{path}: manifest of schema {found}, this edgekd reads {SCHEMA}", "Run the recipe again.")
+            raise EdgekdError(
+                f"{path}: manifest of schema {found}, this edgekd reads {SCHEMA}", "Run the recipe again."
+            )
         try:
             for listed in ("labels", "text", "overrides"):
                 raw[listed] = tuple(raw[listed])

@@ -26,8 +26,12 @@ _STORE = click.option(
     envvar="EDGEKD_STORE",
     help="Folder for artifacts that runs share. [RUNS/.store, or EDGEKD_STORE]",
 )
-_SET = click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Override a field: steps.student.epochs=1.")
-_ONLINE = click.option("--online/--offline", default=None, help="Use the hub, or the recipe's offline block. [ask the hub]")
+_SET = click.option(
+    "--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Override a field: steps.student.epochs=1."
+)
+_ONLINE = click.option(
+    "--online/--offline", default=None, help="Use the hub, or the recipe's offline block. [ask the hub]"
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -48,7 +52,7 @@ def run(recipe: Path, settings: tuple[str, ...], online: bool | None, runs: Path
     What is already made is not made again; a run that was stopped goes on where it was.
     """
     from edgekd import pipeline
-    from edgekd.errors import Refused
+    from edgekd.errors import RefusedError
     from edgekd.terminal import Terminal
 
     loaded, kept = _open(recipe, settings, online, runs, store)
@@ -56,7 +60,7 @@ def run(recipe: Path, settings: tuple[str, ...], online: bool | None, runs: Path
         terminal.say(_heading(loaded))
         try:
             report = pipeline.run(loaded, kept, runs, terminal)
-        except Refused:
+        except RefusedError:
             terminal.show(runs / loaded.name)
             raise
         terminal.table(report)
@@ -71,12 +75,12 @@ def run(recipe: Path, settings: tuple[str, ...], online: bool | None, runs: Path
 @_STORE
 def plan(recipe: Path, settings: tuple[str, ...], online: bool | None, runs: Path, store: Path | None) -> None:
     """Say of each step whether it is cached, and if not, which part of its key changed. Runs nothing."""
-    from edgekd import pipeline
+    from edgekd.plan import plan as planned
 
     loaded, kept = _open(recipe, settings, online, runs, store)
     click.echo(_heading(loaded))
     width = max(len(step.id) for step in loaded.steps)
-    for item in pipeline.plan(loaded, kept, runs):
+    for item in planned(loaded, kept, runs):
         reason = "cached" if item.cached else "to run: " + "; ".join(item.changes)
         click.echo(f"  {item.step.id:{width}}  {item.step.stage.name():13}  {item.key[:8]}  {reason}")
 
@@ -120,7 +124,9 @@ def explain(topic: str | None) -> None:
     click.echo(text(topic))
 
 
-def _open(recipe: Path, settings: tuple[str, ...], online: bool | None, runs: Path, store: Path | None) -> "tuple[Recipe, Store]":
+def _open(
+    recipe: Path, settings: tuple[str, ...], online: bool | None, runs: Path, store: Path | None
+) -> "tuple[Recipe, Store]":
     from edgekd.recipe import load
     from edgekd.store import Store
 
@@ -137,7 +143,7 @@ def _heading(recipe: "Recipe") -> str:
 def _lines(artifact: Path) -> Iterator[tuple[str, ...]]:
     """Rows of standard input: JSON lines, or plain text where a line is none."""
     columns: list[str] | None = None
-    for number, line in enumerate(click.get_text_stream("stdin"), start=1):
+    for number, line in enumerate(sys.stdin, start=1):
         line = line.rstrip("\r\n")
         if not line.strip():
             continue
@@ -153,7 +159,9 @@ def _lines(artifact: Path) -> Iterator[tuple[str, ...]]:
 
                 columns = list(Artifact.load(artifact, check=False).manifest.text)
             if missing := [name for name in columns if name not in value]:
-                raise EdgekdError(f"no field '{missing[0]}'", f"Each object needs {', '.join(columns)}.", f"stdin:{number}:1")
+                raise EdgekdError(
+                    f"no field '{missing[0]}'", f"Each object needs {', '.join(columns)}.", f"stdin:{number}:1"
+                )
             value = [value[name] for name in columns]
         row = tuple(value) if isinstance(value, list) else (value,)
         if not all(isinstance(part, str) for part in row):

@@ -14,12 +14,18 @@ if TYPE_CHECKING:
     from typing import Self
 
 
+# The host may set it for its own training; a device's processes run as their runtime's defaults have it.
+WAIT_POLICY = "OMP_WAIT_POLICY"
+
+
 class RunOptions(Options):
     """How a device is timed."""
 
     threads: tuple[int, ...] = Field((1,), min_length=1, description="Thread counts to time, one after another")
     min_runs: int = Field(700, ge=5, description="Timed inferences in all, over the fresh processes")
-    max_s: float = Field(60.0, gt=0, description="Stop timing after this many seconds a process; too few samples are said")
+    max_s: float = Field(
+        60.0, gt=0, description="Stop timing after this many seconds a process; too few samples are said"
+    )
     warmup_s: float = Field(0.3, ge=0, description="Run untimed for this many seconds first, in each process")
     repeats: int = Field(3, ge=1, description="Fresh processes the timed inferences are spread over")
 

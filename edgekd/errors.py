@@ -20,7 +20,7 @@ class EdgekdError(Exception):
         return f"{head}\n  {self.hint}" if self.hint else head
 
 
-class Refused(EdgekdError):
+class RefusedError(EdgekdError):
     """An artifact failed a gate: it was made, measured, and found wrong."""
 
 

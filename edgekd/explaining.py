@@ -3,6 +3,7 @@
 import inspect
 import typing
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal
 
 from edgekd.data import DataOptions, Splits
@@ -14,7 +15,10 @@ from edgekd.runtime import RUNTIMES
 from edgekd.stage import STAGES
 from edgekd.task import TASKS
 
-_OPTIONS: dict[str, tuple[type[Options], ...]] = {"data": (DataOptions, Splits), "device": (Device, Transport, RunOptions)}
+_OPTIONS: dict[str, tuple[type[Options], ...]] = {
+    "data": (DataOptions, Splits),
+    "device": (Device, Transport, RunOptions),
+}
 
 
 def explain(topic: str | None) -> str:
@@ -50,13 +54,13 @@ def _groups() -> dict[str, tuple[str, ...]]:
 
 
 def _topics() -> dict[str, Callable[[], str]]:
-    topics: dict[str, Callable[[], str]] = {name: lambda kinds=kinds: _options(*kinds) for name, kinds in _OPTIONS.items()}  # type: ignore[misc]
-    topics["phase"] = lambda: _options(*_phase())
+    topics: dict[str, Callable[[], str]] = {name: partial(_options, *kinds) for name, kinds in _OPTIONS.items()}
+    topics["phase"] = _phases
     for registry in (STAGES, TASKS, RUNTIMES, CONNECTIONS):
         for name in registry.names:
-            topics[name] = lambda registry=registry, name=name: _plugin(registry, name)  # type: ignore[misc]
+            topics[name] = partial(_plugin, registry, name)
     for name in _methods().names:
-        topics[name] = lambda name=name: _method(name)  # type: ignore[misc]
+        topics[name] = partial(_method, name)
     return topics
 
 
@@ -76,7 +80,9 @@ def _method(name: str) -> str:
     text = f"{name} (method)\n{inspect.getdoc(inspect.getmodule(method))}\n\nSource: {method.source}\n"
     for phase in method.phases(regression=False):
         set_fields = phase.model_dump(exclude_defaults=True)
-        text += f"\nphase {phase.name}: " + ", ".join(f"{key} {value}" for key, value in set_fields.items() if key != "name")
+        text += f"\nphase {phase.name}: " + ", ".join(
+            f"{key} {value}" for key, value in set_fields.items() if key != "name"
+        )
     return text + "\n\nFields of a phase: edgekd explain phase"
 
 
@@ -87,10 +93,10 @@ def _methods() -> Registry[Any]:
     return METHODS
 
 
-def _phase() -> tuple[type[Options], ...]:
+def _phases() -> str:
     from edgekd.kd.phase import Phase, Terms
 
-    return Phase, Terms
+    return _options(Phase, Terms)
 
 
 def _options(*kinds: type[Options]) -> str:
@@ -99,12 +105,20 @@ def _options(*kinds: type[Options]) -> str:
 
 def _plain(kind: type[Options]) -> str:
     rows = [
-        (kept.alias or name, "required" if kept.is_required() else _shown(kept.default), kept.description or "", _type(kept.annotation))
+        (
+            kept.alias or name,
+            "required" if kept.is_required() else _shown(kept.default),
+            kept.description or "",
+            _type(kept.annotation),
+        )
         for name, kept in kind.model_fields.items()
     ]
     width = max(len(row[0]) for row in rows)
     head = f"{kind.__name__}: {(inspect.getdoc(kind) or '').splitlines()[0]}"
-    return "\n".join([head, *(f"  {name:{width}}  {text} [{type_}; {default}]" for name, default, text, type_ in rows)]) + "\n"
+    return (
+        "\n".join([head, *(f"  {name:{width}}  {text} [{type_}; {default}]" for name, default, text, type_ in rows)])
+        + "\n"
+    )
 
 
 def _nested(kind: type[Options]) -> list[type[Options]]:

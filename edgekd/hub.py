@@ -19,7 +19,15 @@ from edgekd.errors import EdgekdError
 _PACKAGE = "package:"
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _REPOSITORY = re.compile(r"[\w.-]+(/[\w.-]+)?(@[\w./-]+)?")
-_WEIGHTS = ("config.json", "*.safetensors", "tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json", "spiece.model")
+_WEIGHTS = (
+    "config.json",
+    "*.safetensors",
+    "tokenizer*",
+    "vocab*",
+    "merges.txt",
+    "special_tokens_map.json",
+    "spiece.model",
+)
 
 
 def is_local(name: str) -> bool:
@@ -95,7 +103,9 @@ def fetch(name: str) -> Path:
         for folder in (Path(root) / inner for root in roots for inner in ("model", ".")):
             if (folder / "config.json").is_file():
                 return folder
-        raise EdgekdError(f"Python package '{module}' carries no model folder", "Name a package with NAME/model/config.json.")
+        raise EdgekdError(
+            f"Python package '{module}' carries no model folder", "Name a package with NAME/model/config.json."
+        )
     if is_local(name):
         return _folder(name)
     repository, revision = _split(name)

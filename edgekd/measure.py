@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from edgekd import worker
 from edgekd.artifact import Artifact
-from edgekd.data import Data, Encoded
+from edgekd.data import Data
 from edgekd.device import Connection, Device
 from edgekd.errors import EdgekdError
 from edgekd.report import Latency, Score, Timing
 from edgekd.runtime import RUNTIMES, serving
 from edgekd.stage import versions
+from edgekd.tokens import Encoded
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,7 +30,9 @@ _DEADLINE = 3600.0
 _TOKENIZER_TEXTS = 200
 
 
-def outputs(artifact: Artifact, data: Data, connection: Connection, progress: Progress) -> "tuple[NDArray[np.float32], dict[str, Any]]":
+def outputs(
+    artifact: Artifact, data: Data, connection: Connection, progress: Progress
+) -> "tuple[NDArray[np.float32], dict[str, Any]]":
     """Logits of the dev split (rows, outputs) by the runtime that serves the artifact, and its memory in bytes."""
     import numpy as np
 
@@ -63,7 +66,9 @@ def score(logits: "NDArray[np.floating[Any]]", data: Data) -> Score:
     return Score(data.metric, value, len(data.dev), found)
 
 
-def time(artifact: Artifact, data: Data, device: Device, threads: int, memory: dict[str, Any], progress: Progress) -> Timing:
+def time(
+    artifact: Artifact, data: Data, device: Device, threads: int, memory: dict[str, Any], progress: Progress
+) -> Timing:
     """Time single inferences over dev rows at their real lengths, in `repeats` fresh processes."""
     connection = device.connect()
     run = device.run
@@ -126,7 +131,7 @@ def _sample(artifact: Artifact, data: Data, most: int) -> "tuple[Encoded, list[t
     """Dev rows in a seeded order, so that the first N show the real mix of lengths."""
     import numpy as np
 
-    from edgekd.data import encode, load_tokenizer
+    from edgekd.tokens import encode, load_tokenizer
 
     rows = np.random.default_rng(0).permutation(len(data.dev))[:most]
     texts = [data.dev.texts[row] for row in rows]

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from edgekd.artifact import Artifact
-from edgekd.data import encode, load_tokenizer
 from edgekd.errors import EdgekdError
 from edgekd.runtime import RUNTIMES, EngineDevice, serving
 from edgekd.task import TASKS
+from edgekd.tokens import encode, load_tokenizer
 
 
 def predict(folder: Path, texts: Iterable[tuple[str, ...]]) -> Iterator[dict[str, Any]]:

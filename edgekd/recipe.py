@@ -3,7 +3,6 @@
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -62,11 +61,15 @@ def load(path: Path, settings: Sequence[str] = (), online: bool | None = None) -
     """
     raw, marks = yaml_marks.read(path)
     if not isinstance(raw, dict):
-        raise EdgekdError("a recipe is a mapping", f"It starts with name:, data:, steps: ({', '.join(_FIELDS)}).", f"{path}:1:1")
+        raise EdgekdError(
+            "a recipe is a mapping", f"It starts with name:, data:, steps: ({', '.join(_FIELDS)}).", f"{path}:1:1"
+        )
     _known(raw, _FIELDS, (), marks)
     offline = raw.pop("offline", None) or {}
     if not isinstance(offline, dict):
-        raise EdgekdError("'offline' is a mapping of fields to set", "Such as offline: {data: {source: ...}}.", marks[("offline",)])
+        raise EdgekdError(
+            "'offline' is a mapping of fields to set", "Such as offline: {data: {source: ...}}.", marks[("offline",)]
+        )
     raw, marks = _by_id(raw, marks, path)
     ordered = [_setting(text) for text in settings]
     recipe = _build(_apply(raw, marks, ordered), (), path)
@@ -111,10 +114,12 @@ def validated(kind: type[O], raw: Any, marks: Marks, at: tuple[str, ...]) -> O:
     except ValidationError as error:
         found = error.errors(include_url=False)[0]
         # Of the branches of a union pydantic names each; the path in the file is the part that the file has.
-        path = reduce(lambda known, part: (*known, part) if (*at, *known, part) in marks else known, found["loc"], ())
+        path: tuple[int | str, ...] = ()
+        for part in found["loc"]:
+            path = (*path, part) if (*at, *path, part) in marks else path
         where = marks.get((*at, *path)) or marks.get(at, "")
         field = ".".join(map(str, (*at[2:], *path))) if at[:1] == ("steps",) else ".".join(map(str, (*at, *path)))
-        raise _explained(kind, found, tuple(path), field, where) from None
+        raise _explained(kind, found, path, field, where) from None
 
 
 def _explained(kind: type[Options], found: Any, path: tuple[Any, ...], field: str, where: str) -> EdgekdError:
@@ -125,10 +130,14 @@ def _explained(kind: type[Options], found: Any, path: tuple[Any, ...], field: st
             names = [name.alias or key for key, name in owner.model_fields.items()]
             return EdgekdError(f"unknown field '{field or last}'", nearest(last, names), where)
         case "missing":
-            return EdgekdError(f"field '{'.'.join(filter(None, [field, last]))}' is missing", "Add it; see edgekd explain.", where)
+            return EdgekdError(
+                f"field '{'.'.join(filter(None, [field, last]))}' is missing", "Add it; see edgekd explain.", where
+            )
         case "literal_error":
             choice = [part.strip(" '") for part in found["ctx"]["expected"].replace(" or ", ", ").split(",")]
-            return EdgekdError(f"field '{field}': {found['input']!r} is not possible", nearest(str(found["input"]), choice), where)
+            return EdgekdError(
+                f"field '{field}': {found['input']!r} is not possible", nearest(str(found["input"]), choice), where
+            )
         case "value_error":
             problem, _, hint = str(found["ctx"]["error"]).partition(". ")
             return EdgekdError(f"{field}: {problem}" if field else problem, hint, where)
@@ -157,7 +166,9 @@ def _build(given: tuple[dict[str, Any], Marks], overrides: tuple[str, ...], path
         raise EdgekdError("the recipe has no steps", "Add steps: [{id: teacher, stage: finetune, model: ...}].", top)
     name, seed = raw.get("name", path.stem), raw.get("seed", 42)
     if not isinstance(name, str) or not name or not set(name) <= _NAME_CHARACTERS:
-        raise EdgekdError(f"name {name!r} is not letters, digits, '_' and '-'", "It names a folder.", marks.get(("name",), top))
+        raise EdgekdError(
+            f"name {name!r} is not letters, digits, '_' and '-'", "It names a folder.", marks.get(("name",), top)
+        )
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise EdgekdError(f"seed {seed!r} is not a whole number from 0", "Such as seed: 42.", marks.get(("seed",), top))
     data = validated(DataOptions, raw["data"], marks, ("data",))
@@ -198,13 +209,17 @@ def _step(step_id: str, fields: Mapping[str, Any], order: list[str], number: int
     main = kind.source_field()
     if main is not None and main not in options:
         if number == 0:
-            raise EdgekdError(f"step '{step_id}' needs a source and is the first", f"Put a step before it, or set {main}.", place)
+            raise EdgekdError(
+                f"step '{step_id}' needs a source and is the first", f"Put a step before it, or set {main}.", place
+            )
         options[main] = order[number - 1]
     stage = validated(kind, options, marks, at)
     for path, source in stage.sources().items():
         where = marks.get((*at, *path), place)
         if source not in order:
-            raise EdgekdError(f"field '{'.'.join(path)}': no step is called '{source}'", nearest(source, order[:number]), where)
+            raise EdgekdError(
+                f"field '{'.'.join(path)}': no step is called '{source}'", nearest(source, order[:number]), where
+            )
         if order.index(source) == number:
             raise EdgekdError(f"step '{step_id}' reads itself: a cycle", "Name an earlier step.", where)
         if order.index(source) > number:
@@ -245,7 +260,9 @@ def _by_id(raw: dict[str, Any], marks: Marks, path: Path) -> tuple[dict[str, Any
     """Steps as a mapping by id, and the places under those paths: what overrides and errors speak of."""
     steps = raw.get("steps") or []
     if not isinstance(steps, list):
-        raise EdgekdError("'steps' is a list", "Such as steps: [{id: teacher, stage: finetune, ...}].", marks[("steps",)])
+        raise EdgekdError(
+            "'steps' is a list", "Such as steps: [{id: teacher, stage: finetune, ...}].", marks[("steps",)]
+        )
     named: dict[str, Any] = {}
     moved = {key: place for key, place in marks.items() if key[:1] != ("steps",) or len(key) < 2}
     for number, fields in enumerate(steps):
@@ -254,7 +271,9 @@ def _by_id(raw: dict[str, Any], marks: Marks, path: Path) -> tuple[dict[str, Any
             raise EdgekdError("a step is a mapping", "Such as {id: onnx, stage: export_onnx}.", place)
         step_id = fields.get("id", fields.get("stage"))
         if not isinstance(step_id, str) or not step_id or not set(step_id) <= _NAME_CHARACTERS:
-            raise EdgekdError(f"a step needs an id of letters, digits, '_' and '-', not {step_id!r}", "Add id: NAME.", place)
+            raise EdgekdError(
+                f"a step needs an id of letters, digits, '_' and '-', not {step_id!r}", "Add id: NAME.", place
+            )
         if step_id in named:
             raise EdgekdError(f"two steps are called '{step_id}'", "Give each an id of its own.", place)
         named[step_id] = dict(fields)
@@ -269,16 +288,20 @@ def _setting(text: str) -> tuple[str, Any, str]:
     return path.removeprefix("steps."), yaml_marks.parse(value, f"--set {path}")[0], f"--set {path}"
 
 
-def _apply(raw: Mapping[str, Any], marks: Marks, overrides: Sequence[tuple[str, Any, str]]) -> tuple[dict[str, Any], Marks]:
-    """Set fields by dotted path: a field of the recipe, or STEP.FIELD. A set value replaces the whole of what was there."""
+def _apply(
+    given: Mapping[str, Any], marks: Marks, overrides: Sequence[tuple[str, Any, str]]
+) -> tuple[dict[str, Any], Marks]:
+    """Set fields by dotted path: a field of the recipe, or STEP.FIELD. A value replaces the whole of what was there."""
     import copy
 
-    raw, marks = copy.deepcopy(dict(raw)), dict(marks)
+    raw, marks = copy.deepcopy(dict(given)), dict(marks)
     for text, value, place in overrides:
         path = tuple(text.split("."))
         if path[0] not in _FIELDS[:-1]:
             if path[0] not in raw["steps"]:
-                raise EdgekdError(f"'{path[0]}' is no field and no step", nearest(path[0], [*_FIELDS[:-1], *raw["steps"]]), place)
+                raise EdgekdError(
+                    f"'{path[0]}' is no field and no step", nearest(path[0], [*_FIELDS[:-1], *raw["steps"]]), place
+                )
             path = ("steps", *path)
         inner: Any = raw
         for depth, part in enumerate(path[:-1]):

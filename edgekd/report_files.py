@@ -24,9 +24,13 @@ def read(folder: Path) -> dict[str, Any]:
         found: dict[str, Any] = json.loads((folder / JSON).read_text())
     except (FileNotFoundError, NotADirectoryError):
         names = sorted(file.parent.as_posix() for file in folder.parent.glob(f"*/{JSON}"))
-        raise EdgekdError(f"{folder} holds no {JSON}", f"Runs there: {', '.join(names)}." if names else "Run a recipe first.") from None
+        raise EdgekdError(
+            f"{folder} holds no {JSON}", f"Runs there: {', '.join(names)}." if names else "Run a recipe first."
+        ) from None
     except ValueError as error:
-        raise EdgekdError(f"{folder / JSON} cannot be read: {error}", "Run the recipe again; cached steps stay.") from None
+        raise EdgekdError(
+            f"{folder / JSON} cannot be read: {error}", "Run the recipe again; cached steps stay."
+        ) from None
     return found
 
 
@@ -52,7 +56,20 @@ def table(steps: Iterable[StepReport]) -> tuple[list[str], list[list[str]]]:
     """Header and rows: a step and device a row."""
     steps = list(steps)
     metric = steps[0].score.metric if steps else "score"
-    header = ["step", "stage", metric, "model", "p50 ms", "p90 ms", "p99 ms", "load ms", "first ms", "peak MB", "tokenizer ms", "gates"]
+    header = [
+        "step",
+        "stage",
+        metric,
+        "model",
+        "p50 ms",
+        "p90 ms",
+        "p99 ms",
+        "load ms",
+        "first ms",
+        "peak MB",
+        "tokenizer ms",
+        "gates",
+    ]
     by_id = {step.step: step for step in steps}
     rows = []
     for step in steps:
@@ -84,13 +101,17 @@ def markdown(report: Report) -> str:
     if report.refused:
         lines += [f"**Refused.** {report.refused}.", ""]
     if report.overrides:
-        lines += [f"The hub was not used: overrides of the recipe's offline block applied to {', '.join(report.overrides)}.", ""]
+        lines += [
+            f"The hub was not used: overrides of the recipe's offline block applied to {', '.join(report.overrides)}.",
+            "",
+        ]
     header, rows = table(report.steps)
     lines += [_row(header), _row(["---"] * len(header)), *map(_row, rows), ""]
     lines += [
-        "In brackets: against the step's source. Model: bytes of the model's files. Times are of single inferences on dev rows",
-        "at their real lengths, without the tokenizer; p90 and p99 are left out where the samples are too few to state them.",
-        "Load and first inference: median of fresh processes. Peak: resident memory of a process of its own, before scoring.",
+        "In brackets: against the step's source. Model: bytes of the model's files. Times are of single inferences",
+        "on dev rows at their real lengths, without the tokenizer; p90 and p99 are left out where the samples are too",
+        "few to state them. Load and first inference: median of fresh processes. Peak: resident memory of a process of",
+        "its own, before scoring.",
         "",
     ]
     compared = [(step, gate) for step in report.steps for gate in step.gates]
@@ -109,7 +130,9 @@ def markdown(report: Report) -> str:
         others = ", ".join(f"{name} {value:.4f}" for name, value in step.score.others.items())
         lines.append(f"- {step.step}: {others or 'none'} ({step.score.rows} rows)")
     lines += ["", "## Where it ran", ""]
-    places = {(timing.device, timing.runtime, timing.threads): timing for step in report.steps for timing in step.timings}
+    places = {
+        (timing.device, timing.runtime, timing.threads): timing for step in report.steps for timing in step.timings
+    }
     for (device, runtime, threads), timing in places.items():
         facts = ", ".join(f"{name} {value}" for name, value in timing.fingerprint.items())
         lines.append(f"- {device}: {runtime}, threads {threads}, {facts}")

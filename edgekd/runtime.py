@@ -61,7 +61,9 @@ def serving(artifact_format: str) -> str:
     for name in RUNTIMES.names:
         if artifact_format in RUNTIMES.get(name).reads:
             return name
-    raise EdgekdError(f"no runtime reads artifacts of format '{artifact_format}'", f"Runtimes: {', '.join(RUNTIMES.names)}.")
+    raise EdgekdError(
+        f"no runtime reads artifacts of format '{artifact_format}'", f"Runtimes: {', '.join(RUNTIMES.names)}."
+    )
 
 
 def expect_cpu(device: EngineDevice, runtime: str) -> None:

@@ -94,7 +94,7 @@ class Stage(Options, ABC):
         """Fill job.out with the model's files and tokenizer.json; return facts for the manifest (JSON-able)."""
 
 
-STAGES: Registry[Stage] = Registry("edgekd.stages", Stage, "stage")
+STAGES: Registry[Stage] = Registry("edgekd.stages", Stage, "stage")  # type: ignore[type-abstract]
 
 
 def versions(libraries: tuple[str, ...]) -> dict[str, str]:

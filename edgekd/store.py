@@ -56,7 +56,7 @@ class Store:
             lock.release()
 
     def publish(self, key: str, fill: Callable[[Path], Artifact]) -> Artifact:
-        """Call `fill` with an empty folder and give the folder its name. Hold the key's lock. Nothing stays on failure."""
+        """Call `fill` with an empty folder and give the folder its name. Hold its lock. Nothing stays on failure."""
         with writable(self.root):
             draft = self.root / "tmp" / key
             shutil.rmtree(draft, ignore_errors=True)  # what a killed run left
@@ -67,7 +67,7 @@ class Store:
                     _sync(file)
                 final = self.path(key)
                 final.parent.mkdir(parents=True, exist_ok=True)
-                os.replace(draft, final)
+                draft.replace(final)
                 _sync(final.parent)
             finally:
                 shutil.rmtree(draft, ignore_errors=True)
@@ -93,7 +93,7 @@ def write_text(path: Path, text: str) -> None:
         try:
             draft.write_text(text, encoding="utf-8")
             _sync(draft)
-            os.replace(draft, path)
+            draft.replace(path)
         finally:
             draft.unlink(missing_ok=True)
 
@@ -118,7 +118,9 @@ def writable(place: Path) -> Iterator[None]:
                     "Choose a folder of your own: edgekd run RECIPE --runs FOLDER --store FOLDER.",
                 ) from None
             case errno.ENOTDIR | errno.EEXIST | errno.EISDIR:
-                raise EdgekdError(f"{where} is in the way: {error.strerror}", "Move it, or choose another folder.") from None
+                raise EdgekdError(
+                    f"{where} is in the way: {error.strerror}", "Move it, or choose another folder."
+                ) from None
         raise
 
 

@@ -48,7 +48,7 @@ def _score(job: dict[str, Any], executable: Executable, rows: list[dict[str, NDA
     for row in order[-_PEAK_RUNS:]:
         executable.run(rows[row])
     say("memory", peak=_peak_bytes(), base=base)
-    outputs: NDArray[Any] | None = None
+    outputs = np.empty((0, 0), dtype=np.float32)
     # Batches hold rows of one length only: padding must not be able to change a score.
     for length in np.unique(lengths):
         same = np.flatnonzero(lengths == length)
@@ -56,7 +56,7 @@ def _score(job: dict[str, Any], executable: Executable, rows: list[dict[str, NDA
             chosen = same[start : start + job["batch"]]
             batch = {name: np.concatenate([rows[row][name] for row in chosen]) for name in rows[0]}
             logits = executable.run(batch)["logits"]
-            if outputs is None:
+            if not outputs.size:
                 outputs = np.empty((len(rows), logits.shape[1]), dtype=np.float32)
             outputs[chosen] = logits
             say("progress", done=len(chosen))

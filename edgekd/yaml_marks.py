@@ -22,7 +22,9 @@ def read(file: Path) -> tuple[Any, Marks]:
         text = file.read_bytes().decode()
     except FileNotFoundError:
         found = sorted(path.as_posix() for path in file.parent.glob("*.y*ml"))[:10]
-        raise EdgekdError(f"no such file: {file}", f"Files there: {', '.join(found)}." if found else "Check the path.") from None
+        raise EdgekdError(
+            f"no such file: {file}", f"Files there: {', '.join(found)}." if found else "Check the path."
+        ) from None
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise EdgekdError("the file is not UTF-8", f"Convert it: iconv -t UTF-8 {file}", f"{file}:{line}:1") from None

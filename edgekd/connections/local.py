@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from edgekd.device import Connection, Transport
+from edgekd.device import WAIT_POLICY, Connection, Transport
 from edgekd.errors import EdgekdError
 
 
@@ -39,6 +39,7 @@ class Local(Connection):
             stderr=subprocess.PIPE,
             text=True,
             encoding="utf-8",
+            env={name: value for name, value in os.environ.items() if name != WAIT_POLICY},
         )
         assert process.stdin and process.stdout and process.stderr
         late = threading.Timer(deadline, process.kill)
@@ -75,7 +76,9 @@ def _processor() -> str:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return platform.processor() or "unknown"
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith(("model name", "Model"))), "unknown")
+    return next(
+        (line.partition(":")[2].strip() for line in lines if line.startswith(("model name", "Model"))), "unknown"
+    )
 
 
 def _memory_mb() -> int | None:

@@ -665,9 +665,7 @@ def _readings(paradigm: Paradigm, rng: random.Random, held_out: bool, taken: set
         yield Pair(good, bad, paradigm)
 
 
-def _draw(
-    group: list[Paradigm], count: int, rng: random.Random, held_out: bool, taken: set[str]
-) -> list[Pair]:
+def _draw(group: list[Paradigm], count: int, rng: random.Random, held_out: bool, taken: set[str]) -> list[Pair]:
     """``count`` pairs, spread evenly over the paradigms of a group."""
     sources = [_readings(paradigm, rng, held_out, taken) for paradigm in rng.sample(group, len(group))]
     return [next(sources[i % len(sources)]) for i in range(count)]

@@ -87,8 +87,7 @@ VERBS = {
     # Transitive verbs for people, likewise, and never followed by "to".
     "tvp": "greet thank insult ignore comfort invite recognize | congratulate betray rescue befriend",
     # Verbs for what people do to themselves or to each other.
-    "self": "admire hurt:hurt blame defend trust introduce protect embarrass"
-    " | injure frustrate pity disguise",
+    "self": "admire hurt:hurt blame defend trust introduce protect embarrass | injure frustrate pity disguise",
     # Optionally transitive activities.
     "activity": "read:read write:wrote:written:writing sing:sang:sung cook paint | bake knit draw:drew:drawn",
     # Activities directed with "to", which take no direct object.

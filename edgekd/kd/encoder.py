@@ -45,10 +45,11 @@ class Trace:
         """QK^T / sqrt(d_k) of layer 1..N before the softmax, float32 (B, heads, n, n)."""
 
         def split(states: Tensor) -> Tensor:
-            return states.float().unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            rows, length, width = states.shape
+            return states.float().view(rows, length, self.heads, width // self.heads).transpose(1, 2)
 
         queries, keys = split(self.queries[layer - 1]), split(self.keys[layer - 1])
-        return queries @ keys.transpose(-1, -2) / math.sqrt(queries.shape[-1])
+        return torch.matmul(queries, keys.transpose(-1, -2)) / math.sqrt(queries.shape[-1])
 
 
 class Tap:
@@ -113,10 +114,17 @@ def load_classifier(folder: Path, **config: Any) -> Any:
     try:
         with _quiet():
             return transformers.AutoModelForSequenceClassification.from_pretrained(
-                folder, local_files_only=True, trust_remote_code=False, use_safetensors=True, dtype=torch.float32, **config
+                folder,
+                local_files_only=True,
+                trust_remote_code=False,
+                use_safetensors=True,
+                dtype=torch.float32,
+                **config,
             )
     except (OSError, ValueError) as error:
-        raise EdgekdError(f"{folder} cannot be loaded as an encoder: {error}", "It needs config.json and model.safetensors.") from None
+        raise EdgekdError(
+            f"{folder} cannot be loaded as an encoder: {error}", "It needs config.json and model.safetensors."
+        ) from None
 
 
 def save(model: Any, folder: Path) -> None:

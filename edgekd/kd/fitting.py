@@ -13,7 +13,7 @@ from edgekd.errors import EdgekdError
 from edgekd.kd import encoder
 from edgekd.kd.objective import Learner
 from edgekd.kd.phase import Phase
-from edgekd.kd.training import Precision, Rows, train
+from edgekd.kd.training import Precision, Rows, Training
 
 if TYPE_CHECKING:
     from edgekd.stage import Job
@@ -41,21 +41,16 @@ def save_tokenizer(folder: Path, out: Path) -> None:
     backend.save(str(out / TOKENIZER))
 
 
-def fit(learner: Learner, phases: Sequence[Phase], job: "Job", precision: Precision, checkpoint_s: float) -> Mapping[str, Any]:
+def fit(
+    learner: Learner, phases: Sequence[Phase], job: "Job", precision: Precision, checkpoint_s: float
+) -> Mapping[str, Any]:
     """Train and fill job.out with config.json, model.safetensors and training.json (mean losses of each epoch)."""
     split = job.data.train
     tokens = split.encode(job.out / TOKENIZER, job.data.options.max_length)
-    rows = Rows(tokens, split.targets, learner.student.config.pad_token_id or 0)  # type: ignore[union-attr]
-    history = train(
-        learner,
-        phases,
-        rows,
-        seed=job.seed,
-        scratch=job.scratch,
-        progress=job.progress,
-        precision=precision,
-        checkpoint_s=checkpoint_s,
-    )
-    encoder.save(learner.student, job.out)
+    student: Any = learner.student
+    rows = Rows(tokens, split.targets, student.config.pad_token_id or 0)
+    training = Training(learner, phases, rows, job.seed, job.scratch, job.progress, precision, checkpoint_s)
+    history = training.run()
+    encoder.save(student, job.out)
     (job.out / "training.json").write_text(json.dumps(history, indent=1) + "\n")
-    return {"parameters": sum(parameter.numel() for parameter in learner.student.parameters())}
+    return {"parameters": sum(parameter.numel() for parameter in student.parameters())}

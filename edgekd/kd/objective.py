@@ -46,7 +46,10 @@ class Learner(nn.Module):
             with torch.no_grad():
                 theirs = self._teacher[0].trace(batch)
             found |= self._imitation(self.phase, ours, theirs)
-        return {**{name: value.detach() for name, value in found.items()}, "loss": torch.stack(list(found.values())).sum()}
+        return {
+            **{name: value.detach() for name, value in found.items()},
+            "loss": torch.stack(list(found.values())).sum(),
+        }
 
     def _imitation(self, phase: Phase, ours: Trace, theirs: Trace) -> dict[str, Tensor]:
         terms, mask, found = phase.terms, ours.mask, {}

@@ -37,7 +37,9 @@ class Phase(Options):
     mapping: Literal["uniform", "top", "bottom"] | tuple[int, ...] = Field(
         "uniform", description="Teacher layer of each student layer: uniform, top, bottom, or a list from 1"
     )
-    projection_rate: float = Field(1.0, gt=0, description="Learning rate of the projection, in multiples of the model's")
+    projection_rate: float = Field(
+        1.0, gt=0, description="Learning rate of the projection, in multiples of the model's"
+    )
 
     @model_validator(mode="after")
     def _has_a_term(self) -> Self:

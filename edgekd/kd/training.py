@@ -5,13 +5,14 @@ a function of (seed, phase, epoch), so a run that goes on from a checkpoint repe
 """
 
 import json
+import math
 import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from accelerate import Accelerator
@@ -22,22 +23,17 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from transformers import get_scheduler
 
-from edgekd.data import Encoded, batches
 from edgekd.errors import EdgekdError
 from edgekd.kd.objective import Learner
 from edgekd.kd.phase import Phase
+from edgekd.tokens import Encoded, batches
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Precision = Literal["auto", "fp32", "bf16"]
+_LEARNER, _STATE = "learner.safetensors", "state"
 _NO_DECAY = ("bias", "LayerNorm", "layer_norm", "norm.weight")
-
-
-class Progress(Protocol):
-    """What long work tells: a label, how much is done of how much."""
-
-    def __call__(self, label: str, done: float, total: float) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -50,116 +46,114 @@ class Rows:
 
     def collate(self, rows: Sequence[int]) -> dict[str, Tensor]:
         arrays = self.tokens.pad(rows, self.pad_id)
-        return {**{name: torch.from_numpy(a) for name, a in arrays.items()}, "labels": torch.from_numpy(self.targets[rows])}
+        return {
+            **{name: torch.from_numpy(a) for name, a in arrays.items()},
+            "labels": torch.from_numpy(self.targets[rows]),
+        }
+
+
+@dataclass
+class Training:
+    """Phases to run on a learner, in place.
+
+    `scratch` keeps the checkpoints, one every `checkpoint_s` seconds and one at each phase's end; with the same values
+    and the same folder, `run` goes on from the last.
+    """
+
+    learner: Learner
+    phases: Sequence[Phase]
+    rows: Rows
+    seed: int
+    scratch: Path
+    progress: Callable[[str, float, float], None]
+    precision: Precision = "auto"
+    checkpoint_s: float = 60.0
+    clock: Callable[[], float] = time.monotonic
+
+    def run(self) -> list[dict[str, Any]]:
+        """One record an epoch: its phase, its number, the mean of each loss term."""
+        # An earlier training in this process may have had another precision.
+        AcceleratorState._reset_state(reset_partial_state=True)
+        accelerator = Accelerator(mixed_precision="bf16" if _bf16(self.precision) else "no")
+        self.learner.place(accelerator.device)
+        position, saved = _last(self.scratch)
+        if saved is not None and not position.step:
+            # A tied weight is stored once, so not every name is there.
+            self.learner.load_state_dict(load_file(saved / _LEARNER), strict=False)
+        wrapped = accelerator.prepare_model(self.learner)
+        for number in range(position.phase, len(self.phases)):
+            self.learner.phase = self.phases[number]
+            self._phase(accelerator, wrapped, number, position, saved if position.step else None)
+            position = _Position(number + 1, 0, position.history, {})
+            weights = _weights(self.learner)
+            _save(self.scratch, position, lambda folder, weights=weights: save_file(weights, folder / _LEARNER))  # type: ignore[misc]
+        accelerator.free_memory()
+        self.learner.to("cpu")
+        return position.history
+
+    def _phase(
+        self, accelerator: Accelerator, wrapped: nn.Module, number: int, position: "_Position", resume: Path | None
+    ) -> None:
+        phase = self.phases[number]
+        steps = -(-len(self.rows.targets) // phase.batch_size)  # an epoch's, over all processes
+        steps = -(-steps // accelerator.num_processes)
+        total = steps * phase.epochs
+        optimizer = accelerator.prepare_optimizer(_optimizer(self.learner, phase))
+        schedule = "constant_with_warmup" if phase.schedule == "constant" else phase.schedule
+        scheduler = accelerator.prepare_scheduler(
+            get_scheduler(schedule, optimizer, num_warmup_steps=round(phase.warmup * total), num_training_steps=total)
+        )
+        if resume is not None:
+            accelerator.load_state(str(resume / _STATE))
+        wrapped.train()
+        last = self.clock()
+        for epoch in range(position.step // steps, phase.epochs):
+            loader = _loader(accelerator, self.rows, phase.batch_size, _mix(self.seed, number, epoch))
+            for batch in skip_first_batches(loader, position.step - epoch * steps):
+                torch.manual_seed(_mix(self.seed, number, position.step, 1))
+                found = wrapped(batch)
+                accelerator.backward(found["loss"])
+                accelerator.clip_grad_norm_(self.learner.parameters(), 1.0)
+                optimizer.step()
+                scheduler.step()
+                optimizer.zero_grad()
+                position.count(phase, found, steps)
+                self.progress(f"{phase.name} {epoch + 1}/{phase.epochs}", position.step, total)
+                if self.clock() - last >= self.checkpoint_s:
+                    _save(self.scratch, position, lambda folder: _save_state(accelerator, folder))
+                    last = self.clock()
+        accelerator._optimizers.clear()
+        accelerator._schedulers.clear()
 
 
 @dataclass
 class _Position:
-    """Where training stands; written with each checkpoint. `history` holds one record an epoch."""
+    """Where training stands; written with each checkpoint."""
 
     phase: int
     step: int
     history: list[dict[str, Any]]
     sums: dict[str, float]
 
-
-def train(
-    learner: Learner,
-    phases: Sequence[Phase],
-    rows: Rows,
-    *,
-    seed: int,
-    scratch: Path,
-    progress: Progress,
-    precision: Precision = "auto",
-    checkpoint_s: float = 60.0,
-    clock: Callable[[], float] = time.monotonic,
-) -> list[dict[str, Any]]:
-    """Run the phases on `learner`, in place; returns one record an epoch: phase, epoch, mean of each loss term.
-
-    `scratch` keeps the checkpoints, one at least every `checkpoint_s` seconds and one at each phase's end; a call
-    with the same arguments and the same folder goes on from the last.
-    """
-    AcceleratorState._reset_state(reset_partial_state=True)  # an earlier training in this process may have had another precision
-    accelerator = Accelerator(mixed_precision="bf16" if _bf16(precision) else "no")
-    learner.place(accelerator.device)
-    position, saved = _last(scratch)
-    if saved is not None and (saved / "learner.safetensors").is_file():
-        learner.load_state_dict(load_file(saved / "learner.safetensors"), strict=False)
-    wrapped = accelerator.prepare_model(learner)
-    for number in range(position.phase, len(phases)):
-        phase, learner.phase = phases[number], phases[number]
-        resume = saved if saved is not None and position.step else None
-        _run_phase(accelerator, wrapped, learner, phase, rows, number, seed, position, resume, scratch, progress, checkpoint_s, clock)
-        position = _Position(number + 1, 0, position.history, {})
-        _save(scratch, position, lambda folder: save_file(_contiguous(learner), folder / "learner.safetensors"))
-        saved = None
-    accelerator.free_memory()
-    learner.to("cpu")
-    return position.history
+    def count(self, phase: Phase, terms: dict[str, Tensor], steps: int) -> None:
+        """A step is done; at an epoch's end its means are recorded. Raises EdgekdError where the loss is no number."""
+        self.step += 1
+        for name, value in terms.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value.item()
+        if not math.isfinite(self.sums["loss"]):
+            raise EdgekdError(f"the loss of phase '{phase.name}' is no longer a number", "Lower its learning_rate.")
+        if self.step % steps == 0:
+            means = {name: value / steps for name, value in self.sums.items()}
+            self.history.append({"phase": phase.name, "epoch": self.step // steps, **means})
+            self.sums = {}
 
 
-def _run_phase(
-    accelerator: Accelerator,
-    wrapped: nn.Module,
-    learner: Learner,
-    phase: Phase,
-    rows: Rows,
-    number: int,
-    seed: int,
-    position: _Position,
-    resume: Path | None,
-    scratch: Path,
-    progress: Progress,
-    checkpoint_s: float,
-    clock: Callable[[], float],
-) -> None:
-    count = len(rows.targets)
-    per_epoch = -(-count // phase.batch_size)
-    per_epoch = -(-per_epoch // accelerator.num_processes)
-    total = per_epoch * phase.epochs
-    optimizer = accelerator.prepare_optimizer(_optimizer(learner, phase))
-    scheduler = accelerator.prepare_scheduler(
-        get_scheduler(phase.schedule, optimizer, round(phase.warmup * total), total)
-        if phase.schedule != "constant" or not phase.warmup
-        else get_scheduler("constant_with_warmup", optimizer, round(phase.warmup * total))
-    )
-    if resume is not None:
-        accelerator.load_state(str(resume / "state"))
-    wrapped.train()
-    last = clock()
-    for epoch in range(position.step // per_epoch, phase.epochs):
-        loader = _loader(accelerator, rows, phase, _mix(seed, number, epoch))
-        for batch in skip_first_batches(loader, position.step - epoch * per_epoch):
-            torch.manual_seed(_mix(seed, number, position.step) + 1)
-            found = wrapped(batch)
-            accelerator.backward(found["loss"])
-            accelerator.clip_grad_norm_(learner.parameters(), 1.0)
-            optimizer.step()
-            scheduler.step()
-            optimizer.zero_grad()
-            for name, value in found.items():
-                position.sums[name] = position.sums.get(name, 0.0) + value.item()
-            if not position.sums["loss"] < float("inf"):
-                raise EdgekdError(f"the loss of phase '{phase.name}' is no longer a number", "Lower its learning_rate.")
-            position.step += 1
-            progress(f"{phase.name} {epoch + 1}/{phase.epochs}", position.step, total)
-            if position.step % per_epoch == 0:
-                means = {name: value / per_epoch for name, value in position.sums.items()}
-                position.history.append({"phase": phase.name, "epoch": epoch + 1, **means})
-                position.sums = {}
-            if clock() - last >= checkpoint_s:
-                _save(scratch, position, lambda folder: _save_state(accelerator, folder))
-                last = clock()
-    accelerator._optimizers.clear()
-    accelerator._schedulers.clear()
-
-
-def _loader(accelerator: Accelerator, rows: Rows, phase: Phase, seed: int) -> Any:
-    order: list[Any] = list(batches(rows.tokens.lengths, phase.batch_size, seed))
-    loader: Any = DataLoader(range(len(rows.targets)), batch_sampler=order, collate_fn=rows.collate)  # type: ignore[arg-type, var-annotated]
+def _loader(accelerator: Accelerator, rows: Rows, size: int, seed: int) -> Any:
+    """One epoch's batches, on the device, this process's share of them."""
+    order: Any = list(batches(rows.tokens.lengths, size, seed))
+    dataset: Any = range(len(rows.targets))
     return prepare_data_loader(
-        loader,
+        DataLoader(dataset, batch_sampler=order, collate_fn=rows.collate),
         device=accelerator.device,
         num_processes=accelerator.num_processes,
         process_index=accelerator.process_index,
@@ -184,8 +178,8 @@ def _bf16(precision: Precision) -> bool:
     if precision != "auto":
         return precision == "bf16"
     if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported()
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+        return bool(torch.cuda.is_bf16_supported())
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 def _mix(*numbers: int) -> int:
@@ -199,7 +193,7 @@ def _mix(*numbers: int) -> int:
     return mixed % (2**63 - 1)
 
 
-def _contiguous(learner: Learner) -> dict[str, Tensor]:
+def _weights(learner: Learner) -> dict[str, Tensor]:
     """Weights for safetensors, which takes no two names of one tensor."""
     seen: set[int] = set()
     kept = {}
@@ -211,7 +205,7 @@ def _contiguous(learner: Learner) -> dict[str, Tensor]:
 
 
 def _save_state(accelerator: Accelerator, folder: Path) -> None:
-    accelerator.save_state(str(folder / "state"))
+    accelerator.save_state(str(folder / _STATE))
 
 
 def _save(scratch: Path, position: _Position, write: Callable[[Path], None]) -> None:
@@ -223,7 +217,7 @@ def _save(scratch: Path, position: _Position, write: Callable[[Path], None]) -> 
     write(draft)
     (draft / "position.json").write_text(json.dumps(vars(position)))
     shutil.rmtree(scratch / name, ignore_errors=True)
-    os.replace(draft, scratch / name)
+    draft.replace(scratch / name)
     for older in _checkpoints(scratch):
         if older.name < name:
             shutil.rmtree(older, ignore_errors=True)

@@ -39,8 +39,12 @@ class Distill(Stage):
     )
     method: str = Field("tinybert", description="The method of distillation")
     phases: dict[str, dict[str, Any]] = Field({}, description="Fields of the method's phases to set, by phase name")
-    epochs: int | None = Field(None, ge=0, description="Epochs of every phase, instead of the method's own (for a quick look)")
-    precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="Matrix products; auto: bf16 where the machine has it")
+    epochs: int | None = Field(
+        None, ge=0, description="Epochs of every phase, instead of the method's own (for a quick look)"
+    )
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto", description="Matrix products; auto: bf16 where the machine has it"
+    )
     checkpoint_s: float = Field(60.0, gt=0, description="Seconds between checkpoints")
 
     def requires(self, source: Artifact | None, data: Data) -> None:

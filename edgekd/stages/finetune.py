@@ -26,7 +26,9 @@ class FineTune(Stage):
     learning_rate: float = Field(5e-5, gt=0, description="Peak learning rate of AdamW")
     warmup: float = Field(0.1, ge=0, le=1, description="Share of the steps in which the learning rate rises")
     weight_decay: float = Field(0.01, ge=0, description="AdamW's decay; none for biases and normalisation")
-    precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="Matrix products; auto: bf16 where the machine has it")
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto", description="Matrix products; auto: bf16 where the machine has it"
+    )
     checkpoint_s: float = Field(60.0, gt=0, description="Seconds between checkpoints")
 
     def run(self, job: Job) -> Mapping[str, Any]:

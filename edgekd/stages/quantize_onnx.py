@@ -124,7 +124,7 @@ class _Calibration:
         split = job.data.train
         assert job.source is not None
         chosen = np.random.default_rng(job.seed).permutation(len(split))[:samples]
-        from edgekd.data import encode, load_tokenizer
+        from edgekd.tokens import encode, load_tokenizer
 
         tokenizer = load_tokenizer(job.source.path, job.data.options.max_length)
         rows = encode(tokenizer, [split.texts[row] for row in chosen])

@@ -1,7 +1,7 @@
 """One label of a closed set for a sentence or a pair of sentences."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from edgekd.errors import EdgekdError, nearest
 from edgekd.task import Task
@@ -38,7 +38,7 @@ def _macro_f1(predicted: "NDArray[Any]", true: "NDArray[Any]") -> float:
 class Classification(Task):
     problem_type = "single_label_classification"
     default_metric = "accuracy"
-    metrics = {"accuracy": _accuracy, "matthews_correlation": _matthews, "f1": _f1, "macro_f1": _macro_f1}
+    metrics: ClassVar = {"accuracy": _accuracy, "matthews_correlation": _matthews, "f1": _f1, "macro_f1": _macro_f1}
 
     def outputs(self, labels: Sequence[str]) -> int:
         return len(labels)
@@ -53,7 +53,8 @@ class Classification(Task):
         raise EdgekdError(f"label {text!r} is none of {', '.join(labels)}", nearest(text, labels))
 
     def predictions(self, logits: "Floats") -> "NDArray[Any]":
-        return logits.argmax(axis=1)
+        found: NDArray[Any] = logits.argmax(axis=1)
+        return found
 
     def decode(self, logits: "Floats", labels: Sequence[str]) -> list[dict[str, Any]]:
         import numpy as np

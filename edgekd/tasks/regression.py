@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from edgekd.errors import EdgekdError
 from edgekd.task import Task
@@ -33,7 +33,7 @@ def _negative_mse(predicted: "NDArray[Any]", true: "NDArray[Any]") -> float:
 class Regression(Task):
     problem_type = "regression"
     default_metric = "pearson"
-    metrics = {"pearson": _pearson, "spearman": _spearman, "negative_mse": _negative_mse}
+    metrics: ClassVar = {"pearson": _pearson, "spearman": _spearman, "negative_mse": _negative_mse}
 
     def outputs(self, labels: Sequence[str]) -> int:
         return 1

@@ -1,0 +1,123 @@
+"""An artifact is scored by the runtime that serves it, timed on every device, and held to its source."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from edgekd import measure, worker
+from edgekd.artifact import Artifact, canonical
+from edgekd.data import Data
+from edgekd.device import Device
+from edgekd.recipe import Recipe
+from edgekd.report import Gate, Score, Timing
+from edgekd.runtime import serving
+from edgekd.stage import Tolerance
+from edgekd.store import Store
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class Watcher(Protocol):
+    """Who is told how a run goes."""
+
+    def say(self, text: str) -> None: ...
+
+    def progress(self, label: str, done: float, total: float) -> None: ...
+
+
+@dataclass(frozen=True)
+class Assessed:
+    """An artifact with what was found: logits of the dev split (rows, outputs), score, timings, gates."""
+
+    artifact: Artifact
+    logits: "NDArray[np.floating[Any]]"
+    score: Score
+    timings: tuple[Timing, ...]
+    gates: tuple[Gate, ...]
+
+
+@dataclass(frozen=True)
+class Assessor:
+    """Assesses the artifacts of one run. What the store has kept of an artifact, runtime and device is not repeated."""
+
+    recipe: Recipe
+    data: Data
+    store: Store
+    watcher: Watcher
+
+    def __call__(self, artifact: Artifact, tolerance: Tolerance, source: Assessed | None) -> Assessed:
+        import numpy as np
+
+        runtime = serving(artifact.manifest.format)
+        basis = {
+            "artifact": artifact.manifest.key,
+            "worker": worker.VERSION,
+            "runtime": measure.runtime_versions(runtime),
+        }
+        kept = self._kept({**basis, "what": "outputs"}, lambda: self._outputs(artifact))
+        logits = np.array(kept["logits"], dtype=np.float32)
+        score = measure.score(logits, self.data)
+        timings = tuple(
+            self._timing(artifact, device, threads, basis, kept["memory"])
+            for device in self.recipe.devices
+            for threads in device.run.threads
+        )
+        gates = self._gates(tolerance, logits, score, source) if source is not None else ()
+        return Assessed(artifact, logits, score, timings, gates)
+
+    def _outputs(self, artifact: Artifact) -> dict[str, Any]:
+        connection = Device(name="local").connect()
+        try:
+            logits, memory = measure.outputs(artifact, self.data, connection, self.watcher.progress)
+        finally:
+            connection.close()
+        return {"logits": logits.tolist(), "memory": memory}
+
+    def _timing(
+        self, artifact: Artifact, device: Device, threads: int, basis: Mapping[str, Any], memory: dict[str, Any]
+    ) -> Timing:
+        def compute() -> dict[str, Any]:
+            # Two runs on one store must not time at once: each would measure the other.
+            busy = f"  another run is timing on {device.name}; waiting"
+            with self.store.lock(f"device-{device.name}", lambda: self.watcher.say(busy)):
+                timing = measure.time(artifact, self.data, device, threads, memory, self.watcher.progress)
+            return measure.to_json(timing)
+
+        options = device.model_dump(mode="json")
+        key = {**basis, "what": "time", "device": options, "threads": threads, "on": fingerprint(device)}
+        return measure.from_json(self._kept(key, compute))
+
+    def _gates(
+        self, tolerance: Tolerance, logits: "NDArray[np.floating[Any]]", score: Score, source: Assessed
+    ) -> tuple[Gate, ...]:
+        gates = []
+        if (limit := tolerance.max_difference) is not None:
+            difference = float(abs(logits - source.logits).max())
+            gates.append(Gate("largest difference of an output", difference, limit, difference <= limit))
+        if (limit := tolerance.max_drop) is not None:
+            drop = source.score.value - score.value
+            gates.append(Gate(f"drop of {score.metric}", drop, limit, drop <= limit))
+        if (limit := tolerance.min_agreement) is not None:
+            agreement = self.data.task.agreement(logits, source.logits)
+            gates.append(Gate("share of equal answers", agreement, limit, agreement >= limit))
+        return tuple(gates)
+
+    def _kept(self, key: Mapping[str, Any], compute: Callable[[], Any]) -> Any:
+        digest = hashlib.sha256(canonical(key).encode()).hexdigest()[:32]
+        found = self.store.measured(digest)
+        if found is None:
+            found = compute()
+            self.store.keep(digest, found)
+        return found
+
+
+def fingerprint(device: Device) -> dict[str, Any]:
+    """What identifies the machine behind a device."""
+    connection = device.connect()
+    try:
+        return connection.fingerprint()
+    finally:
+        connection.close()

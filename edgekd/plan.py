@@ -1,0 +1,85 @@
+"""What a run would do: each step's cache key, the parts it is made of, and why it is not cached."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgekd.artifact import canonical
+from edgekd.data import Data
+from edgekd.errors import EdgekdError
+from edgekd.recipe import Recipe, Step
+from edgekd.stage import versions
+from edgekd.store import Store
+
+STATE = "state.json"
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A step with its cache key, the parts the key is made of, and why it is not cached (empty: it is)."""
+
+    step: Step
+    key: str
+    parts: Mapping[str, Any]
+    changes: tuple[str, ...]
+
+    @property
+    def cached(self) -> bool:
+        return not self.changes
+
+
+def plan(recipe: Recipe, store: Store, runs: Path) -> list[Planned]:
+    """Each step's key, and whether its artifact is there. Runs nothing, and loads neither torch nor a runtime."""
+    data = Data(recipe.data, recipe.seed)
+    try:
+        before = json.loads((runs / recipe.name / STATE).read_text())
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        before = {}
+    planned: list[Planned] = []
+    keys: dict[str, str] = {}
+    for step in recipe.steps:
+        with placed(step):
+            parts: dict[str, Any] = {
+                "stage": step.stage.name(),
+                "version": type(step.stage).version,
+                "options": step.stage.key_options(),
+                "sources": {".".join(path): keys[source] for path, source in step.stage.sources().items()},
+                "data": data.fingerprint,
+                "seed": recipe.seed,
+                "libraries": versions(type(step.stage).libraries),
+                "overrides": list(recipe.overrides),
+            }
+        key = hashlib.sha256(canonical(parts).encode()).hexdigest()[:32]
+        keys[step.id] = key
+        planned.append(Planned(step, key, parts, () if key in store else _changes(before.get(step.id), parts)))
+    return planned
+
+
+def _changes(before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> tuple[str, ...]:
+    """What differs from the key this step had in the last run."""
+    if before is None:
+        return ("it has not run yet",)
+    found: list[str] = []
+
+    def compare(path: str, old: Any, new: Any) -> None:
+        if isinstance(old, dict) and isinstance(new, dict):
+            for name in sorted(old.keys() | new.keys()):
+                compare(f"{path}.{name}" if path else name, old.get(name), new.get(name))
+        elif old != new:
+            found.append(f"{path} changed" if path.startswith("sources.") else f"{path}: {old} -> {new}")
+
+    compare("", before, json.loads(canonical(now)))
+    return tuple(found) or ("it was not finished, or was removed",)
+
+
+@contextmanager
+def placed(step: Step) -> Iterator[None]:
+    """Give an error without a place the place of its step."""
+    try:
+        yield
+    except EdgekdError as error:
+        raise error.at(step.where) from error.__cause__

@@ -1,0 +1,185 @@
+"""Reading rows: files by the library `datasets`, and data sets of the Hugging Face hub, as columns of cells."""
+
+import csv
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from edgekd.errors import EdgekdError, nearest
+
+if TYPE_CHECKING:
+    from edgekd.data import DataOptions
+
+Table = Mapping[str, list[Any]]
+# Reader of `datasets` and its options, by the file's ending.
+_READERS: dict[str, tuple[str, dict[str, Any]]] = {
+    ".csv": ("csv", {}),
+    ".tsv": ("csv", {"delimiter": "\t"}),
+    ".jsonl": ("json", {}),
+    ".json": ("json", {}),
+    ".parquet": ("parquet", {}),
+}
+# Names under which a folder keeps a split, most usual first.
+_STEMS = {"train": ("train", "training"), "dev": ("dev", "validation", "valid", "eval", "test")}
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Both splits as columns, the label names the source declares, and where a row stands (-1: its split)."""
+
+    train: Table
+    dev: Table
+    place: Callable[[str, int], str]
+    names: tuple[str, ...] = ()
+
+    def __getitem__(self, role: str) -> Table:
+        return {"train": self.train, "dev": self.dev}[role]
+
+    def check(self, columns: tuple[str, ...]) -> None:
+        """Raises EdgekdError at the first column that is missing, empty split, or empty cell."""
+        for role in ("train", "dev"):
+            table = self[role]
+            for column in columns:
+                if column not in table:
+                    raise EdgekdError(f"{role} has no column '{column}'", nearest(column, table), self.place(role, -1))
+            if not table[columns[0]]:
+                raise EdgekdError(f"{role} has no rows", "Name a source with rows.", self.place(role, -1))
+            for column in columns:
+                missing = next((row for row, cell in enumerate(table[column]) if cell is None or cell != cell), None)
+                if missing is not None:
+                    where = self.place(role, missing)
+                    raise EdgekdError(f"column '{column}' has no value", "Fill it in, or drop the row.", where)
+
+
+def from_hub(options: "DataOptions", commit: str) -> Tables:
+    """A data set of the hub at a commit. Raises EdgekdError where it cannot be read or has no such split."""
+    from datasets import ClassLabel, disable_progress_bars, load_dataset
+
+    disable_progress_bars()
+    try:
+        loaded = load_dataset(options.source, options.config, revision=commit)
+    except Exception as error:  # datasets, the hub's client and pyarrow each raise their own
+        raise EdgekdError(
+            f"data set {options.source} could not be read: {type(error).__name__}: {error}",
+            "Check source, config and the network.",
+        ) from None
+    parts = []
+    for name in (options.splits.train, options.splits.dev):
+        if name not in loaded:
+            raise EdgekdError(f"data set {options.source} has no split '{name}'", nearest(name, loaded))
+        parts.append({column: list(loaded[name][column]) for column in loaded[name].column_names})
+    feature = loaded[options.splits.train].features.get(options.label)
+    names = tuple(feature.names) if isinstance(feature, ClassLabel) else ()
+    return Tables(parts[0], parts[1], lambda role, row: f"{options.source}, {role} row {row + 1}", names)
+
+
+def from_files(options: "DataOptions", seed: int) -> Tables:
+    """A file, or a folder with a file a split. Where there is one file only, a seeded share of it is the dev split."""
+    files = find(options)
+    tables = {role: _read(file, options) for role, file in files.items()}
+    kept: Mapping[str, Any] = {role: range(len(next(iter(table.values()), []))) for role, table in tables.items()}
+    if "dev" not in tables:
+        tables, kept = _hold_out(tables["train"], options.dev_fraction, seed)
+
+    def place(role: str, row: int) -> str:
+        """file:line, right as long as no quoted cell runs over a line's end."""
+        file = files.get(role, files["train"])
+        if row < 0 or file.suffix == ".parquet":
+            return str(file) if row < 0 else f"{file}, row {kept[role][row] + 1}"
+        header = 0 if options.columns or file.suffix in {".json", ".jsonl"} else 1
+        return f"{file}:{kept[role][row] + 1 + header}"
+
+    return Tables(tables["train"], tables["dev"], place)
+
+
+def find(options: "DataOptions") -> dict[str, Path]:
+    """role -> file of a local source; no 'dev' where one file holds all rows."""
+    root = Path(options.source).expanduser()
+    if not root.exists():
+        raise EdgekdError(f"no such file or folder: {root}", "Set data.source.")
+    if root.is_file():
+        _reader(root)
+        return {"train": root}
+    found: dict[str, Path] = {}
+    for role, wanted in (("train", options.splits.train), ("dev", options.splits.dev)):
+        names = (f"{stem}{suffix}" for stem in (wanted, *_STEMS[role]) for suffix in _READERS)
+        file = next((root / name for name in names if (root / name).is_file()), None)
+        if file is not None:
+            found[role] = file
+    if "train" not in found:
+        raise EdgekdError(f"{root} holds no train file", f"Name one train{', train'.join(_READERS)}.")
+    return found
+
+
+def checked_bytes(file: Path) -> bytes:
+    """A text file's bytes. Raises EdgekdError with line and column where it is empty or not UTF-8."""
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise EdgekdError(f"cannot be read: {error.strerror}", "Set data.source.", str(file)) from None
+    if not content.strip():
+        raise EdgekdError("the file is empty", "Set data.source to a file with rows.", str(file))
+    if file.suffix != ".parquet":
+        try:
+            content.decode()
+        except UnicodeDecodeError as error:
+            _not_utf8(file, content, error.start)
+    return content
+
+
+def _not_utf8(file: Path, content: bytes, offset: int) -> NoReturn:
+    line = content.count(b"\n", 0, offset) + 1
+    column = offset - (content.rfind(b"\n", 0, offset) + 1) + 1
+    raise EdgekdError(
+        f"byte 0x{content[offset]:02x} is not UTF-8",
+        f"Convert it: iconv -f WINDOWS-1252 -t UTF-8 {file.name} > utf8_{file.name}",
+        f"{file}:{line}:{column}",
+    )
+
+
+def _hold_out(table: Table, share: float, seed: int) -> tuple[dict[str, dict[str, list[Any]]], dict[str, list[int]]]:
+    """Split one table into train and dev by a seeded draw; also which rows went where."""
+    import numpy as np
+
+    rows = len(next(iter(table.values()), []))
+    order = np.random.default_rng(seed).permutation(rows)
+    cut = max(1, round(rows * share)) if rows > 1 else 0
+    kept = {"dev": np.sort(order[:cut]).tolist(), "train": np.sort(order[cut:]).tolist()}
+    parts = {
+        role: {name: [cells[row] for row in chosen] for name, cells in table.items()} for role, chosen in kept.items()
+    }
+    return parts, kept
+
+
+def _reader(file: Path) -> tuple[str, dict[str, Any]]:
+    if file.suffix not in _READERS:
+        raise EdgekdError(f"{file}: files ending in '{file.suffix}' are not read", nearest(file.suffix, _READERS))
+    return _READERS[file.suffix]
+
+
+def _read(file: Path, options: "DataOptions") -> dict[str, list[Any]]:
+    """All columns of a file, read by `datasets`."""
+    from datasets import Dataset, disable_progress_bars
+
+    disable_progress_bars()
+    checked_bytes(file)
+    kind, settings = _reader(file)
+    if kind == "csv":
+        # keep_default_na off: "NA", "null" and "None" are words of a sentence, not missing cells.
+        settings = {**settings, "keep_default_na": False, "na_values": [""]}
+        if options.quoting == "none":
+            settings["quoting"] = csv.QUOTE_NONE
+        if options.columns:
+            settings["names"] = list(options.columns)
+        # As written: "007" is no 7, and a label 1 no 1.0.
+        kept = options.text if options.task == "regression" else (*options.text, options.label)
+        settings["converters"] = dict.fromkeys(kept, str)
+    try:
+        table = getattr(Dataset, f"from_{kind}")(str(file), keep_in_memory=True, **settings)
+    except Exception as error:  # pandas, pyarrow and datasets each raise their own
+        cause = error.__cause__ or error
+        raise EdgekdError(
+            f"cannot be read as {kind}: {cause}", "Check the file's form, 'columns' and 'quoting'.", str(file)
+        ) from None
+    return {name: list(table[name]) for name in table.column_names}

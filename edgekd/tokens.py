@@ -1,0 +1,83 @@
+"""Sentences as token ids: the Rust tokenizer of an artifact, ragged rows, padded batches, batches of similar length."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgekd.artifact import TOKENIZER
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Token ids of a split's rows, ragged; `types` are 0 for the first sentence of a pair, 1 for the second."""
+
+    ids: "list[NDArray[np.int64]]"
+    types: "list[NDArray[np.int64]]"
+
+    @property
+    def lengths(self) -> "NDArray[np.int64]":
+        import numpy as np
+
+        return np.array([len(row) for row in self.ids], dtype=np.int64)
+
+    def pad(self, rows: Sequence[int], pad_id: int = 0) -> "dict[str, NDArray[np.int64]]":
+        """input_ids, attention_mask, token_type_ids of shape (len(rows), longest of them), int64."""
+        return pad_rows(self.ids, self.types, rows, pad_id)
+
+
+def pad_rows(ids: Any, types: Any, rows: Sequence[int], pad_id: int = 0) -> "dict[str, NDArray[np.int64]]":
+    """Stack ragged rows to arrays (rows, longest), padded on the right."""
+    import numpy as np
+
+    width = max(len(ids[row]) for row in rows)
+    batch = {name: np.zeros((len(rows), width), dtype=np.int64) for name in ("attention_mask", "token_type_ids")}
+    batch["input_ids"] = np.full((len(rows), width), pad_id, dtype=np.int64)
+    for position, row in enumerate(rows):
+        length = len(ids[row])
+        batch["input_ids"][position, :length] = ids[row]
+        batch["attention_mask"][position, :length] = 1
+        batch["token_type_ids"][position, :length] = types[row]
+    return batch
+
+
+def load_tokenizer(path: Path, max_length: int) -> Any:
+    """The Rust tokenizer of a tokenizer.json, set to cut and not to pad."""
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(path / TOKENIZER if path.is_dir() else path))
+    tokenizer.enable_truncation(max_length)
+    tokenizer.no_padding()
+    return tokenizer
+
+
+def encode(tokenizer: Any, texts: Sequence[Sequence[str]]) -> Encoded:
+    import numpy as np
+
+    rows = tokenizer.encode_batch([row[0] if len(row) == 1 else tuple(row) for row in texts])
+    return Encoded(
+        [np.array(row.ids, dtype=np.int64) for row in rows], [np.array(row.type_ids, dtype=np.int64) for row in rows]
+    )
+
+
+def batches(lengths: "NDArray[np.int64]", size: int, seed: int, bucket: int = 50) -> "Iterator[NDArray[np.int64]]":
+    """One epoch of shuffled batches of row numbers, each of rows of similar length, so that little is padding.
+
+    Rows are shuffled, cut into buckets of `bucket` batches and sorted by length inside them; then batches are shuffled.
+    """
+    import numpy as np
+
+    draw = np.random.default_rng(seed)
+    order = draw.permutation(len(lengths))
+    span = size * bucket
+    parts = []
+    for start in range(0, len(order), span):
+        rows = order[start : start + span]
+        rows = rows[np.argsort(lengths[rows], kind="stable")]
+        parts += [rows[cut : cut + size] for cut in range(0, len(rows), size)]
+    for position in draw.permutation(len(parts)):
+        yield parts[position]

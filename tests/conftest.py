@@ -1,0 +1,166 @@
+"""Small real parts: encoders with random weights, a corpus of made-up sentences, a recipe over both. No network."""
+
+import csv
+import json
+import os
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# Small models on two threads spend their time on waking threads; one is also what makes parallel tests bearable.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+NOUNS = "cat dog bird fish horse mouse cow sheep goat duck".split()
+VERBS = "sees likes helps finds hears hates knows meets".split()
+WORDS = ["the", "a", ".", "not", "and", *NOUNS, *VERBS]
+
+
+def build_encoder(folder: Path, kind: str = "bert", layers: int = 2, width: int = 32, seed: int = 0) -> Path:
+    """A pretrained folder as the hub serves it: config.json, model.safetensors, tokenizer.json; weights are random."""
+    import torch
+    import transformers
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+
+    vocabulary = {token: number for number, token in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS])}
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    special = {name + "_token": f"[{name.upper()}]" for name in ("pad", "unk", "cls", "sep", "mask")}
+    transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special).save_pretrained(folder)
+    torch.manual_seed(seed)
+    common = {"vocab_size": len(vocabulary), "max_position_embeddings": 40}
+    match kind:
+        case "distilbert":
+            config: Any = transformers.DistilBertConfig(
+                **common, dim=width, n_layers=layers, n_heads=4, hidden_dim=2 * width
+            )
+        case _:
+            config = transformers.AutoConfig.for_model(
+                kind,
+                **common,
+                hidden_size=width,
+                embedding_size=width,
+                num_hidden_layers=layers,
+                num_attention_heads=4,
+                intermediate_size=2 * width,
+                pad_token_id=0,
+            )
+    transformers.AutoModelForSequenceClassification.from_config(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A BERT of 4 layers, 32 wide."""
+    return build_encoder(tmp_path_factory.mktemp("encoder"), layers=4)
+
+
+def sentences(rows: int, seed: int) -> list[dict[str, str]]:
+    """Sentences whose label is whether they say 'not': learnable in a few steps, and both labels equally often."""
+    draw = random.Random(seed)
+    found = []
+    for number in range(rows):
+        subject, verb, thing = draw.choice(NOUNS), draw.choice(VERBS), draw.choice(NOUNS)
+        sure = ["the", subject, "not", verb, "a", thing] if number % 2 else ["the", subject, verb, "a", thing]
+        tail = ["and", "the", draw.choice(NOUNS)] * draw.randint(0, 2)
+        found.append({"sentence": " ".join([*sure, *tail, "."]), "label": "no" if number % 2 else "yes"})
+    return found
+
+
+def write_csv(file: Path, rows: list[dict[str, Any]]) -> Path:
+    with file.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, rows[0].keys())
+        writer.writeheader()
+        writer.writerows(rows)
+    return file
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("corpus")
+    write_csv(folder / "train.csv", sentences(96, seed=1))
+    write_csv(folder / "dev.csv", sentences(40, seed=2))
+    return folder
+
+
+RECIPE = """\
+name: small
+data: {{source: {corpus}, text: [sentence], labels: ["no", "yes"], metric: matthews_correlation, max_length: 32}}
+seed: 7
+steps:
+  - {{id: teacher, stage: finetune, model: {encoder}, epochs: 6, learning_rate: 2.0e-3, batch_size: 16}}
+  - id: student
+    stage: distill
+    model: {{layers: 2, from: teacher}}
+    phases:
+      intermediate: {{epochs: 2, learning_rate: 1.0e-3, batch_size: 16}}
+      prediction: {{epochs: 4, learning_rate: 2.0e-3, batch_size: 16}}
+  - {{id: onnx, stage: export_onnx}}
+  - {{id: onnx_int8, stage: quantize_onnx, max_drop: 0.05}}
+devices: [quick]
+"""
+DEVICE = "name: quick\nrun: {min_runs: 24, repeats: 2, warmup_s: 0.01, max_s: 5}\n"
+
+
+@pytest.fixture(scope="session")
+def write_recipe(corpus: Path, encoder: Path) -> Callable[..., Path]:
+    """Writes the small recipe, with texts replaced, and its device; returns its path."""
+
+    def write(folder: Path, *replacements: tuple[str, str]) -> Path:
+        text = RECIPE.format(corpus=corpus, encoder=encoder)
+        for old, new in replacements:
+            assert old in text, old
+            text = text.replace(old, new)
+        (folder / "devices").mkdir(parents=True, exist_ok=True)
+        (folder / "devices" / "quick.yaml").write_text(DEVICE)
+        (folder / "recipe.yaml").write_text(text)
+        return folder / "recipe.yaml"
+
+    return write
+
+
+class Quiet:
+    """A watcher that remembers."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.labels: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
+
+    def progress(self, label: str, done: float, total: float) -> None:
+        self.labels.append(label)
+
+
+class Ran:
+    """A finished run of the small recipe."""
+
+    def __init__(self, root: Path, recipe: Path) -> None:
+        from edgekd import pipeline
+        from edgekd.recipe import load
+        from edgekd.store import Store
+
+        self.root, self.recipe, self.watcher = root, recipe, Quiet()
+        self.runs, self.store = root / "runs", Store(root / "runs" / ".store")
+        self.report = pipeline.run(load(recipe), self.store, self.runs, self.watcher)
+        self.folder = self.runs / "small"
+
+    @property
+    def json(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.folder / "report.json").read_text())
+        return found
+
+
+@pytest.fixture(scope="session")
+def ran(tmp_path_factory: pytest.TempPathFactory, write_recipe: Callable[..., Path]) -> Iterator[Ran]:
+    root = tmp_path_factory.mktemp("ran")
+    yield Ran(root, write_recipe(root))
+
+
