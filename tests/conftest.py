@@ -34,7 +34,7 @@ def build_encoder(folder: Path, kind: str = "bert", layers: int = 2, width: int 
     special = {name + "_token": f"[{name.upper()}]" for name in ("pad", "unk", "cls", "sep", "mask")}
     transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special).save_pretrained(folder)
     torch.manual_seed(seed)
-    common = {"vocab_size": len(vocabulary), "max_position_embeddings": 40}
+    common = {"vocab_size": len(vocabulary), "max_position_embeddings": 40, "initializer_range": 0.1}
     match kind:
         case "distilbert":
             config: Any = transformers.DistilBertConfig(
@@ -94,13 +94,13 @@ name: small
 data: {{source: {corpus}, text: [sentence], labels: ["no", "yes"], metric: matthews_correlation, max_length: 32}}
 seed: 7
 steps:
-  - {{id: teacher, stage: finetune, model: {encoder}, epochs: 6, learning_rate: 2.0e-3, batch_size: 16}}
+  - {{id: teacher, stage: finetune, model: {encoder}, epochs: 16, learning_rate: 2.0e-3, batch_size: 16}}
   - id: student
     stage: distill
     model: {{layers: 2, from: teacher}}
     phases:
-      intermediate: {{epochs: 2, learning_rate: 1.0e-3, batch_size: 16}}
-      prediction: {{epochs: 4, learning_rate: 2.0e-3, batch_size: 16}}
+      intermediate: {{epochs: 6, learning_rate: 2.0e-3, batch_size: 16}}
+      prediction: {{epochs: 10, learning_rate: 2.0e-3, batch_size: 16}}
   - {{id: onnx, stage: export_onnx}}
   - {{id: onnx_int8, stage: quantize_onnx, max_drop: 0.05}}
 devices: [quick]
@@ -162,5 +162,3 @@ class Ran:
 def ran(tmp_path_factory: pytest.TempPathFactory, write_recipe: Callable[..., Path]) -> Iterator[Ran]:
     root = tmp_path_factory.mktemp("ran")
     yield Ran(root, write_recipe(root))
-
-

@@ -65,11 +65,13 @@ def test_the_resolved_recipe_is_a_recipe_with_the_same_keys(ran: Ran, tmp_path: 
 def test_int8_is_a_quarter_of_fp32(ran: Ran) -> None:
     import onnx
 
-    fp32, int8 = (onnx.load(str(ran.folder / step / "model.onnx")) for step in ("onnx", "onnx_int8"))
-    values = {tensor.name: tensor.data_type for tensor in fp32.graph.initializer if len(tensor.dims) == 2}
-    kept = [tensor for tensor in int8.graph.initializer if len(tensor.dims) == 2]
-    assert len(values) >= 15
-    assert all(tensor.data_type == onnx.TensorProto.INT8 for tensor in kept), [t.name for t in kept]
+    fp32, int8 = (onnx.load(str(ran.folder / step / "model.onnx")).graph.initializer for step in ("onnx", "onnx_int8"))
+    shapes = sorted(sorted(t.dims) for t in fp32 if len(t.dims) == 2 and t.data_type == onnx.TensorProto.FLOAT)
+    kept = sorted(sorted(t.dims) for t in int8 if len(t.dims) == 2 and t.data_type == onnx.TensorProto.INT8)
+    assert len(shapes) == 17 and kept == shapes  # 3 tables, 2 layers of 6 matrices, pooler, head
+    assert not [t.name for t in int8 if t.data_type == onnx.TensorProto.FLOAT and len(t.dims) == 2 and t.dims[1] > 1]
+    facts = Artifact.load(ran.folder / "onnx_int8").manifest.facts["quantized"]
+    assert facts["int8_values"] > 0.9 * ran.report.steps[1].parameters  # type: ignore[operator]
 
 
 def test_a_second_run_only_reports(ran: Ran) -> None:
@@ -91,7 +93,9 @@ def test_plan_says_what_changed_and_what_follows(ran: Ran) -> None:
     assert "seed: 7 -> 8" in seeded[0].changes
 
 
-def test_the_key_holds_no_path(ran: Ran, tmp_path: Path, corpus: Path, encoder: Path, write_recipe: Callable[..., Path]) -> None:
+def test_the_key_holds_no_path(
+    ran: Ran, tmp_path: Path, corpus: Path, encoder: Path, write_recipe: Callable[..., Path]
+) -> None:
     import shutil
 
     moved_corpus, moved_encoder = tmp_path / "c", tmp_path / "e"
@@ -121,14 +125,15 @@ def test_a_model_made_wrong_on_purpose_is_caught(ran: Ran, tmp_path: Path, monke
 
     from edgekd.stages.quantize_onnx import QuantizeOnnx
 
-    honest = QuantizeOnnx._dynamic
+    honest, tables = QuantizeOnnx._dynamic, 0
 
     def shuffled(self: QuantizeOnnx, source: Path, target: Path) -> None:
         honest(self, source, target)
+        nonlocal tables
         model = onnx.load(str(target))
         for tensor in model.graph.initializer:
-            if "word_embeddings" in tensor.name and tensor.data_type == onnx.TensorProto.INT8:
-                values = np.frombuffer(tensor.raw_data, dtype=np.int8).copy()
+            if "word_embeddings" in tensor.name:
+                values = np.frombuffer(tensor.raw_data, dtype=np.float32).copy()
                 np.random.default_rng(0).shuffle(values)
                 tensor.raw_data = values.tobytes()
         onnx.save(model, str(target))
@@ -136,6 +141,7 @@ def test_a_model_made_wrong_on_purpose_is_caught(ran: Ran, tmp_path: Path, monke
     monkeypatch.setattr(QuantizeOnnx, "_dynamic", shuffled)
     with pytest.raises(RefusedError, match="'onnx_int8' is refused"):
         pipeline.run(load(ran.recipe, ["onnx_int8.samples=64"]), ran.store, tmp_path / "runs", Quiet())
+    assert tables == 1
 
 
 def test_a_corrupt_artifact_is_found_before_it_is_used(ran: Ran, tmp_path: Path) -> None:
@@ -147,7 +153,9 @@ def test_a_corrupt_artifact_is_found_before_it_is_used(ran: Ran, tmp_path: Path)
     content = bytearray(victim.read_bytes())
     content[-1] ^= 1
     victim.write_bytes(content)
-    with pytest.raises(EdgekdError, match=r"corrupt artifact .*model.safetensors is not the file that was recorded") as caught:
+    with pytest.raises(
+        EdgekdError, match=r"corrupt artifact .*model.safetensors is not the file that was recorded"
+    ) as caught:
         pipeline.run(load(ran.recipe), Store(store), tmp_path / "runs", Quiet())
     assert "rm -r" in caught.value.hint
 
@@ -173,7 +181,9 @@ def killed_runs(ran: Ran, tmp_path: Path, kills: int, seed: int) -> int:
     span = time.monotonic() - start
     hits, runs = 0, tmp_path / "killed"
     while hits < kills:
-        process = subprocess.Popen(command(ran, "--runs", str(runs)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            command(ran, "--runs", str(runs)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         time.sleep(draw.uniform(0.2, span / 2))
         process.send_signal(signal.SIGKILL)
         if process.wait() == -signal.SIGKILL:
@@ -208,5 +218,8 @@ def test_two_runs_at_once_share_the_work(ran: Ran, tmp_path: Path) -> None:
     outputs = [process.communicate(timeout=300)[0] for process in both]
     assert [process.returncode for process in both] == [0, 0]
     assert digests(tmp_path / "a") == digests(tmp_path / "b")
-    made = [[step["cached"] for step in json.loads((tmp_path / name / "small/report.json").read_text())["steps"]] for name in "ab"]
+    made = [
+        [step["cached"] for step in json.loads((tmp_path / name / "small/report.json").read_text())["steps"]]
+        for name in "ab"
+    ]
     assert all(sorted(pair) == [False, True] for pair in zip(*made, strict=True)), outputs

@@ -53,16 +53,15 @@ class WordList:
 NOUNS = {
     # People of either sex.
     "person": "doctor teacher lawyer student nurse farmer artist writer singer manager driver neighbor"
-    " tourist scientist journalist soldier guest customer engineer visitor clerk dancer"
-    " | surgeon plumber librarian senator architect gardener violinist detective carpenter",
+    " tourist soldier guest engineer | surgeon plumber librarian senator architect gardener violinist detective",
     # People whose noun fixes their sex, and relatives, who need a possessor.
     "lady": "woman:women girl queen actress princess | duchess bride countess",
     "gent": "man:men boy king gentleman:gentlemen prince | duke monk groom",
     "rel_f": "mother sister daughter aunt | grandmother niece stepmother",
     "rel_m": "father brother son uncle | grandfather nephew stepfather",
     # Movable things that can be examined, damaged, described, ... and lie on furniture.
-    "thing": "book lamp phone camera letter picture box knife:knives ticket clock key map umbrella jacket"
-    " basket guitar radio painting | suitcase wallet helmet candle laptop notebook hammer trophy",
+    "thing": "book lamp phone camera letter picture box knife:knives ticket clock key map umbrella guitar"
+    " | suitcase wallet helmet candle laptop notebook hammer trophy",
     "fragile": "window vase cup plate mirror bowl bottle | teapot jar tile lantern",
     "furniture": "table shelf:shelves desk chair bed counter | bench cabinet piano",
     # Nouns whose plural is not spelt with a plain -s, and that one can see.
@@ -87,7 +86,8 @@ VERBS = {
     # Transitive verbs for people, likewise, and never followed by "to".
     "tvp": "greet thank insult ignore comfort invite recognize | congratulate betray rescue befriend",
     # Verbs for what people do to themselves or to each other.
-    "self": "admire hurt:hurt blame defend trust introduce protect embarrass | injure frustrate pity disguise",
+    "self": "admire hurt:hurt blame defend trust introduce protect embarrass criticize"
+    " | injure frustrate pity disguise",
     # Optionally transitive activities.
     "activity": "read:read write:wrote:written:writing sing:sang:sung cook paint | bake knit draw:drew:drawn",
     # Activities directed with "to", which take no direct object.
@@ -110,7 +110,7 @@ VERBS = {
     # Complements: infinitive, gerund, object + infinitive, object + bare infinitive.
     "want": "want hope decide agree refuse promise threaten fail | vow pretend consent",
     "enjoy": "enjoy avoid finish deny keep:kept consider | resist postpone dread",
-    "force": "force persuade encourage invite enable | compel oblige tempt",
+    "force": "force persuade encourage invite enable | compel:compelled:compelled:compelling oblige tempt",
     "let": "let:let:let:letting make:made:made:making",
     "witness": "see:saw:seen hear:heard watch | observe overhear:overheard",
     # Complements: that-clause only, whether-clause only, object + that-clause.
@@ -126,10 +126,9 @@ GRADED = {
 }
 
 PLAIN = {
-    "name_f": "Mary Anna Laura Julia Susan Emily Nina Clara Alice Karen Helen Diana Rachel Monica"
-    " | Bridget Tamara Naomi Gloria Ingrid Paula",
-    "name_m": "John Peter David Robert Thomas Daniel Kevin Oliver Martin Simon George Brian Victor Adam"
-    " | Gerald Walter Leonard Felix Hugo Marvin",
+    "name_f": "Mary Anna Laura Julia Susan Emily Alice Karen Helen Rachel | Bridget Tamara Naomi Gloria Paula",
+    "name_m": "John Peter David Robert Thomas Daniel Kevin Martin Simon George"
+    " | Gerald Walter Leonard Felix Hugo",
     "city": "London Paris Boston Berlin Madrid Chicago | Vienna Dublin Toronto",
     # Predicative states, attributive descriptions and long adjectives, of people.
     "mood": "happy tired angry nervous hungry calm sad busy | anxious cheerful lonely jealous sleepy",

@@ -49,7 +49,9 @@ class Trace:
             return states.float().view(rows, length, self.heads, width // self.heads).transpose(1, 2)
 
         queries, keys = split(self.queries[layer - 1]), split(self.keys[layer - 1])
-        return torch.matmul(queries, keys.transpose(-1, -2)) / math.sqrt(queries.shape[-1])
+        # Scores differ by little from layer to layer of training: half precision would round the difference away.
+        with torch.autocast(queries.device.type, enabled=False):
+            return torch.matmul(queries, keys.transpose(-1, -2)) / math.sqrt(queries.shape[-1])
 
 
 class Tap:

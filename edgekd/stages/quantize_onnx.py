@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+_PRODUCTS = ["MatMul", "Gemm"]
 _METHODS = {"minmax": "MinMax", "entropy": "Entropy", "percentile": "Percentile"}
 
 
@@ -52,6 +53,8 @@ class QuantizeOnnx(Stage):
             self._dynamic(source, target)
         else:
             self._static(source, target, job)
+        if self.embeddings:
+            quantize_embeddings(target, self.per_channel)
         (job.out / TOKENIZER).write_bytes((job.source.path / TOKENIZER).read_bytes())
         return {"parameters": job.source.manifest.facts.get("parameters"), "quantized": count_quantized(target)}
 
@@ -61,7 +64,7 @@ class QuantizeOnnx(Stage):
         quantize_dynamic(
             source,
             target,
-            op_types_to_quantize=self._operators(),
+            op_types_to_quantize=_PRODUCTS,
             per_channel=self.per_channel,
             reduce_range=self.reduce_range,
             weight_type=QuantType.QInt8,
@@ -78,7 +81,7 @@ class QuantizeOnnx(Stage):
             prepared,
             target,
             _Calibration(prepared, job, self.samples),
-            op_types_to_quantize=self._operators(),
+            op_types_to_quantize=_PRODUCTS,
             quant_format=QuantFormat[self.format],
             per_channel=self.per_channel,
             reduce_range=self.reduce_range,
@@ -88,8 +91,47 @@ class QuantizeOnnx(Stage):
             extra_options={"DefaultTensorType": 1, "MatMulConstBOnly": True},
         )
 
-    def _operators(self) -> list[str]:
-        return ["MatMul", "Gemm", "Gather"] if self.embeddings else ["MatMul", "Gemm"]
+
+def quantize_embeddings(file: Path, per_row: bool) -> None:
+    """Store the embedding tables of an ONNX file as INT8, symmetric, with one scale a row (or one in all), in place.
+
+    ONNX Runtime's quantizer knows one scale a table only, and a few large rows then cost all others their precision.
+    Gather(table) becomes Cast(Gather(int8 table)) * Gather(scales): only the rows that a sentence uses are converted.
+    """
+    import numpy as np
+    import onnx
+    from onnx import helper, numpy_helper
+
+    model = onnx.load(str(file))
+    graph = model.graph
+    tables = {tensor.name: tensor for tensor in graph.initializer if tensor.data_type == onnx.TensorProto.FLOAT}
+    nodes = []
+    for node in graph.node:
+        table = tables.get(node.input[0]) if node.op_type == "Gather" else None
+        if table is None or len(table.dims) != 2 or any(a.name == "axis" and a.i != 0 for a in node.attribute):
+            nodes.append(node)
+            continue
+        int8, scales, rows = f"{table.name}_int8", f"{table.name}_scales", node.input[1]
+        if table in graph.initializer:
+            values = numpy_helper.to_array(table)
+            largest = np.abs(values).max(axis=1 if per_row else None, keepdims=True)
+            step = np.broadcast_to(np.where(largest > 0, largest, 1) / 127, (len(values), 1)).astype(np.float32)
+            whole = np.round(values / step).astype(np.int8)
+            graph.initializer.extend(
+                [numpy_helper.from_array(whole, int8), numpy_helper.from_array(step.copy(), scales)]
+            )
+            graph.initializer.remove(table)
+        out = node.output[0]
+        nodes += [
+            helper.make_node("Gather", [int8, rows], [f"{out}_int8"]),
+            helper.make_node("Cast", [f"{out}_int8"], [f"{out}_cast"], to=onnx.TensorProto.FLOAT),
+            helper.make_node("Gather", [scales, rows], [f"{out}_scale"]),
+            helper.make_node("Mul", [f"{out}_cast", f"{out}_scale"], [out]),
+        ]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    onnx.checker.check_model(model)
+    onnx.save(model, str(file))
 
 
 def count_quantized(file: Path) -> dict[str, int]:

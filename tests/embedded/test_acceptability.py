@@ -26,7 +26,7 @@ from edgekd.embedded.acceptability import (
 from edgekd.embedded.acceptability_words import HELD_OUT_FORMS, SEEN_FORMS
 
 # Digest of the default corpus by VERSION.  If it changes, bump VERSION and add a line.
-DIGESTS = {1: "pending"}
+DIGESTS = {1: "deb33b9a9671d1b60e1a2192ea6ed6118e93a36ceb7cd2c7b88093d3e91fefac"}
 
 Row = dict[str, object]
 Splits = dict[str, list[Row]]
@@ -51,7 +51,7 @@ def has_held_out_word(row: Row) -> bool:
 
 
 def paradigm(row: Row) -> str:
-    return f"{row['phenomenon']}/{row['paradigm']}"
+    return str(row["paradigm"])
 
 
 def matthews(pairs: list[tuple[int, int]]) -> float:

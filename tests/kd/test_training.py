@@ -1,0 +1,131 @@
+"""The loop: the same result however often it is stopped, rows all used, a loss that is no number is said."""
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from edgekd.errors import EdgekdError
+from edgekd.kd.encoder import load_classifier
+from edgekd.kd.objective import Learner
+from edgekd.kd.phase import Phase, Terms
+from edgekd.kd.training import Rows, Training
+from edgekd.tokens import Encoded
+
+PHASES = (
+    Phase(name="insides", terms=Terms(hidden=1, attention=1, embedding=1), epochs=2, batch_size=8, schedule="constant"),
+    Phase(name="outputs", terms=Terms(soft=1, hard=0.5), epochs=2, batch_size=8, learning_rate=1e-3, warmup=0.5),
+)
+
+
+def rows(count: int = 36) -> Rows:
+    draw = np.random.default_rng(0)
+    lengths = draw.integers(3, 9, count)
+    ids = [np.concatenate([[2], draw.integers(5, 20, length), [3]]).astype(np.int64) for length in lengths]
+    return Rows(Encoded(ids, [np.zeros_like(row) for row in ids]), draw.integers(0, 2, count))
+
+
+@pytest.fixture
+def learner(encoder: Path) -> Callable[[], Learner]:
+    def make() -> Learner:
+        teacher = load_classifier(encoder)
+        student = copy.deepcopy(teacher)
+        torch.manual_seed(3)
+        for parameter in student.parameters():
+            torch.nn.init.normal_(parameter, std=0.1)
+        return Learner(student, teacher, PHASES)
+
+    return make
+
+
+def quiet(label: str, done: float, total: float) -> None: ...
+
+
+class StoppedError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("stops", [(3,), (5, 6), (9,), (10, 11, 17), (1, 2, 3, 4)])
+def test_a_stopped_training_ends_as_an_undisturbed_one(
+    learner: Callable[[], Learner], tmp_path: Path, stops: tuple[int, ...]
+) -> None:
+    """Stops fall inside epochs, at an epoch's and at a phase's end (a phase has 10 steps)."""
+    straight = learner()
+    history = Training(straight, PHASES, rows(), 5, tmp_path / "straight", quiet).run()
+    assert [record["phase"] for record in history] == ["insides", "insides", "outputs", "outputs"]
+
+    count = 0
+
+    def progress(label: str, done: float, total: float) -> None:
+        nonlocal count
+        count += 1
+        if count in stops:
+            raise StoppedError
+
+    scratch = tmp_path / "stopped"
+    while True:
+        stopped = learner()
+        try:
+            # Every second step leaves a checkpoint.
+            ticks = iter(range(10_000))
+            again = Training(stopped, PHASES, rows(), 5, scratch, progress, "auto", 3.0, lambda: next(ticks)).run()
+            break
+        except StoppedError:
+            continue
+    assert again == history
+    for (name, ours), theirs in zip(stopped.state_dict().items(), straight.state_dict().values(), strict=True):
+        assert torch.equal(ours, theirs), name
+
+
+def test_the_teacher_is_no_part_of_what_is_trained(learner: Callable[[], Learner], tmp_path: Path) -> None:
+    made = learner()
+    assert not any("teacher" in name for name, _ in made.named_parameters())
+    (teacher,) = made._teacher
+    before = copy.deepcopy(teacher.model.state_dict())
+    Training(made, PHASES, rows(), 5, tmp_path, quiet).run()
+    assert all(torch.equal(value, before[name]) for name, value in teacher.model.state_dict().items())
+    assert not teacher.model.training
+
+
+def test_distillation_lowers_every_term(learner: Callable[[], Learner], tmp_path: Path) -> None:
+    phase = PHASES[0].changed(epochs=12, learning_rate=1e-3)
+    history = Training(learner(), [phase], rows(), 5, tmp_path, quiet).run()
+    for term in ("embedding", "hidden", "attention"):
+        assert history[-1][term] < 0.9 * history[0][term], term
+    total = sum(history[0][term] for term in ("embedding", "hidden", "attention"))
+    assert history[0]["loss"] == pytest.approx(total, rel=1e-4)
+
+
+def test_a_projection_is_learnt_where_widths_differ(encoder: Path, tmp_path: Path) -> None:
+    from tests.conftest import build_encoder
+
+    narrow = load_classifier(build_encoder(tmp_path / "narrow", width=16))
+    made = Learner(narrow, load_classifier(encoder), PHASES)
+    assert made.projection is not None and made.projection.weight.shape == (32, 16)
+    before = made.projection.weight.clone()
+    Training(made, PHASES, rows(), 5, tmp_path / "scratch", quiet).run()
+    assert not torch.equal(made.projection.weight, before)
+
+
+def test_a_loss_that_is_no_number(learner: Callable[[], Learner], tmp_path: Path) -> None:
+    broken = learner()
+    broken.student.classifier.weight.data.fill_(float("nan"))
+    with pytest.raises(EdgekdError, match=r"loss of phase 'outputs' is no longer a number"):
+        Training(broken, PHASES[1:], rows(), 5, tmp_path, quiet).run()
+
+
+def test_a_phase_without_terms_is_refused() -> None:
+    with pytest.raises(ValueError, match="every term has weight 0"):
+        Phase(name="empty", terms=Terms())
+
+
+def test_fp32_and_bf16_agree(learner: Callable[[], Learner], tmp_path: Path) -> None:
+    found = {}
+    for precision in ("fp32", "bf16"):
+        history = Training(learner(), PHASES, rows(), 5, tmp_path / precision, quiet, precision).run()  # type: ignore[arg-type]
+        found[precision] = [record["loss"] for record in history]
+    assert found["bf16"] == pytest.approx(found["fp32"], rel=0.05)
+    assert found["bf16"] != found["fp32"]
