@@ -148,9 +148,13 @@ def _distribution(module: str) -> tuple[str, str]:
 def _cached_commit(repository: str, revision: str, kind: str) -> str | None:
     from huggingface_hub.constants import HF_HUB_CACHE
 
-    folder = f"{kind}s--{repository.replace('/', '--')}"
-    reference = Path(HF_HUB_CACHE) / folder / "refs" / revision
-    return reference.read_text().strip() if reference.is_file() else None
+    folder = Path(HF_HUB_CACHE) / f"{kind}s--{repository.replace('/', '--')}"
+    reference = folder / "refs" / revision
+    if reference.is_file():
+        return reference.read_text().strip()
+    # What was fetched by its commit has no reference: the snapshot that came last.
+    snapshots = sorted((folder / "snapshots").glob("*"), key=lambda path: path.stat().st_mtime)
+    return snapshots[-1].name if snapshots else None
 
 
 def _unreachable(what: str, error: Exception) -> EdgekdError:

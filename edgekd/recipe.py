@@ -112,7 +112,10 @@ def validated(kind: type[O], raw: Any, marks: Marks, at: tuple[str, ...]) -> O:
     try:
         return kind.model_validate(raw)
     except ValidationError as error:
-        found = error.errors(include_url=False)[0]
+        errors = error.errors(include_url=False)
+        # Of a union every branch complains: a field that one of them does not know says most, then the deepest.
+        same = [other for other in errors if other["loc"][:1] == errors[0]["loc"][:1]]
+        found = max(same, key=lambda other: (other["type"] == "extra_forbidden", len(other["loc"])))
         # Of the branches of a union pydantic names each; the path in the file is the part that the file has.
         path: tuple[int | str, ...] = ()
         for part in found["loc"]:

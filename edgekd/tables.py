@@ -178,6 +178,8 @@ def _read(file: Path, options: "DataOptions") -> dict[str, list[Any]]:
     try:
         table = getattr(Dataset, f"from_{kind}")(str(file), keep_in_memory=True, **settings)
     except Exception as error:  # pandas, pyarrow and datasets each raise their own
+        if "corresponds to no data" in str(error):
+            raise EdgekdError("the file has no rows", "Set data.source to a file with rows.", str(file)) from None
         cause = error.__cause__ or error
         raise EdgekdError(
             f"cannot be read as {kind}: {cause}", "Check the file's form, 'columns' and 'quoting'.", str(file)

@@ -13,8 +13,8 @@ import pytest
 # Small models on two threads spend their time on waking threads; one is also what makes parallel tests bearable.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-NOUNS = "cat dog bird fish horse mouse cow sheep goat duck".split()
-VERBS = "sees likes helps finds hears hates knows meets".split()
+NOUNS = ["cat", "dog", "bird", "fish", "horse", "mouse", "cow", "sheep", "goat", "duck"]
+VERBS = ["sees", "likes", "helps", "finds", "hears", "hates", "knows", "meets"]
 WORDS = ["the", "a", ".", "not", "and", *NOUNS, *VERBS]
 
 

@@ -53,7 +53,8 @@ class WordList:
 NOUNS = {
     # People of either sex.
     "person": "doctor teacher lawyer student nurse farmer artist writer singer manager driver neighbor"
-    " tourist soldier guest engineer | surgeon plumber librarian senator architect gardener violinist detective",
+    " tourist soldier guest engineer"
+    " | surgeon plumber librarian senator architect gardener violinist detective",
     # People whose noun fixes their sex, and relatives, who need a possessor.
     "lady": "woman:women girl queen actress princess | duchess bride countess",
     "gent": "man:men boy king gentleman:gentlemen prince | duke monk groom",
@@ -89,7 +90,8 @@ VERBS = {
     "self": "admire hurt:hurt blame defend trust introduce protect embarrass criticize"
     " | injure frustrate pity disguise",
     # Optionally transitive activities.
-    "activity": "read:read write:wrote:written:writing sing:sang:sung cook paint | bake knit draw:drew:drawn",
+    "activity": "read:read write:wrote:written:writing sing:sang:sung cook paint"
+    " | bake knit:knitted:knitted:knitting draw:drew:drawn",
     # Activities directed with "to", which take no direct object.
     "to": "talk listen wave apologize | nod:nodded:nodded:nodding reply whisper",
     # Past tense and participle differ; any movable thing can be the object.
@@ -112,7 +114,7 @@ VERBS = {
     "enjoy": "enjoy avoid finish deny keep:kept consider | resist postpone dread",
     "force": "force persuade encourage invite enable | compel:compelled:compelled:compelling oblige tempt",
     "let": "let:let:let:letting make:made:made:making",
-    "witness": "see:saw:seen hear:heard watch | observe overhear:overheard",
+    "witness": "see:saw:seen hear:heard watch | notice overhear:overheard",
     # Complements: that-clause only, whether-clause only, object + that-clause.
     "think": "think:thought claim insist suspect | conclude maintain",
     "wonder": "wonder inquire | debate ponder",
@@ -126,8 +128,9 @@ GRADED = {
 }
 
 PLAIN = {
-    "name_f": "Mary Anna Laura Julia Susan Emily Alice Karen Helen Rachel | Bridget Tamara Naomi Gloria Paula",
-    "name_m": "John Peter David Robert Thomas Daniel Kevin Martin Simon George"
+    "name_f": "Mary Anna Laura Julia Susan Emily Alice Karen Helen Rachel Monica Clara"
+    " | Bridget Tamara Naomi Gloria Paula",
+    "name_m": "John Peter David Robert Thomas Daniel Kevin Martin Simon George Brian Victor"
     " | Gerald Walter Leonard Felix Hugo",
     "city": "London Paris Boston Berlin Madrid Chicago | Vienna Dublin Toronto",
     # Predicative states, attributive descriptions and long adjectives, of people.

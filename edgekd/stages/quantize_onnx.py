@@ -9,6 +9,7 @@ from pydantic import Field
 from edgekd.artifact import TOKENIZER
 from edgekd.options import Source
 from edgekd.stage import Job, Stage, Tolerance
+from edgekd.tokens import encode, load_tokenizer
 
 if TYPE_CHECKING:
     import numpy as np
@@ -80,7 +81,7 @@ class QuantizeOnnx(Stage):
         quantize_static(
             prepared,
             target,
-            _Calibration(prepared, job, self.samples),
+            _Calibration(prepared, job, self.samples, padded=self.calibration != "minmax"),
             op_types_to_quantize=_PRODUCTS,
             quant_format=QuantFormat[self.format],
             per_channel=self.per_channel,
@@ -88,7 +89,12 @@ class QuantizeOnnx(Stage):
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             calibrate_method=CalibrationMethod[_METHODS[self.calibration]],
-            extra_options={"DefaultTensorType": 1, "MatMulConstBOnly": True},
+            extra_options={
+                "DefaultTensorType": 1,
+                "MatMulConstBOnly": True,
+                # A product's sums go on in float: what follows is a bias, a mask or a norm, and the logits stay whole.
+                "OpTypesToExcludeOutputQuantization": _PRODUCTS if self.format == "QDQ" else [],
+            },
         )
 
 
@@ -152,27 +158,31 @@ def count_quantized(file: Path) -> dict[str, int]:
 
 
 class _Calibration:
-    """Calibration rows one at a time, without padding, drawn from the train split: dev stays unseen."""
+    """Calibration rows one at a time, drawn from the train split: dev stays unseen.
 
-    def __init__(self, model: Path, job: Job, samples: int) -> None:
+    Without padding, except for the methods that build histograms: ONNX Runtime stacks their rows, so all must be of
+    one length.
+    """
+
+    def __init__(self, model: Path, job: Job, samples: int, padded: bool) -> None:
         import onnx
 
-        self._names = [entry.name for entry in onnx.load(str(model), load_external_data=False).graph.input]
-        self._rows = self._draw(job, samples)
+        graph = onnx.load(str(model), load_external_data=False).graph
+        self._names = [entry.name for entry in graph.input]
+        self._rows = self._draw(job, samples, padded)
 
-    def _draw(self, job: Job, samples: int) -> "Iterator[dict[str, NDArray[np.int64]]]":
+    def _draw(self, job: Job, samples: int, padded: bool) -> "Iterator[dict[str, NDArray[np.int64]]]":
         import numpy as np
 
-        split = job.data.train
         assert job.source is not None
+        split = job.data.train
         chosen = np.random.default_rng(job.seed).permutation(len(split))[:samples]
-        from edgekd.tokens import encode, load_tokenizer
-
         tokenizer = load_tokenizer(job.source.path, job.data.options.max_length)
         rows = encode(tokenizer, [split.texts[row] for row in chosen])
-        for done in range(len(chosen)):
-            job.progress("calibration", done + 1, len(chosen))
-            batch = rows.pad([done])
+        together = rows.pad(range(len(chosen)))
+        for row in range(len(chosen)):
+            job.progress("calibration", row + 1, len(chosen))
+            batch = {name: values[row : row + 1] for name, values in together.items()} if padded else rows.pad([row])
             yield {name: batch[name] for name in self._names}
 
     def get_next(self) -> "dict[str, NDArray[np.int64]] | None":

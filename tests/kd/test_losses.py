@@ -61,7 +61,12 @@ def test_gradients(name: str) -> None:
     def drawn(*shape: int) -> torch.Tensor:
         return torch.randn(*shape, dtype=torch.float64)
 
-    labels, teacher_hidden, teacher_scores, teacher_logits = torch.tensor([0, 2]), drawn(1, 3, 2), drawn(1, 2, 3, 3), drawn(2, 3)
+    labels, teacher_hidden, teacher_scores, teacher_logits = (
+        torch.tensor([0, 2]),
+        drawn(1, 3, 2),
+        drawn(1, 2, 3, 3),
+        drawn(2, 3),
+    )
     cases = {
         "hidden": (lambda x: losses.hidden_mse(x, teacher_hidden, MASK), (1, 3, 2), 1e-2),
         "attention": (lambda x: losses.attention_score_mse(x, teacher_scores, MASK), (1, 2, 3, 3), 1e-6),

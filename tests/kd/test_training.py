@@ -70,8 +70,8 @@ def test_a_stopped_training_ends_as_an_undisturbed_one(
         stopped = learner()
         try:
             # Every second step leaves a checkpoint.
-            ticks = iter(range(10_000))
-            again = Training(stopped, PHASES, rows(), 5, scratch, progress, "auto", 3.0, lambda: next(ticks)).run()
+            tick = iter(range(10_000)).__next__
+            again = Training(stopped, PHASES, rows(), 5, scratch, progress, "auto", 3.0, tick).run()
             break
         except StoppedError:
             continue

@@ -1,0 +1,24 @@
+# The habits of the house, one word each. PYTHON is the environment's interpreter.
+PYTHON ?= .venv/bin/python
+
+.PHONY: check test test-slow test-data docs bench
+
+check:
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m mypy
+
+test:
+	$(PYTHON) -m pytest --cov
+
+test-slow:
+	$(PYTHON) -m pytest -m slow
+
+test-data:
+	$(PYTHON) -m pytest -m real_data
+
+docs:
+	$(PYTHON) docs/generate.py
+
+bench:
+	$(PYTHON) benchmarks/start.py

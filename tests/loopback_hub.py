@@ -1,0 +1,133 @@
+"""The Hugging Face hub's HTTP interface, served from a folder on the loopback: what its client asks for, and no more.
+
+Layout: FOLDER/models/OWNER/NAME/... and FOLDER/datasets/OWNER/NAME/...; every revision is the one commit.
+"""
+
+import hashlib
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlparse
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+class Hub(ThreadingHTTPServer):
+    """A hub on a free port of the loopback; `asked` remembers the requests."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.folder = folder
+        self.asked: list[str] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+@contextmanager
+def serve(folder: Path) -> Iterator[Hub]:
+    hub = Hub(folder)
+    thread = threading.Thread(target=hub.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield hub
+    finally:
+        hub.shutdown()
+        hub.server_close()
+        thread.join()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Hub
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_: Any) -> None: ...
+
+    def do_HEAD(self) -> None:
+        self._answer(body=False)
+
+    def do_GET(self) -> None:
+        self._answer(body=True)
+
+    def do_POST(self) -> None:
+        length = int(self.headers.get("Content-Length", 0))
+        self._answer(body=True, posted=self.rfile.read(length))
+
+    def _answer(self, body: bool, posted: bytes = b"") -> None:
+        path = unquote(urlparse(self.path).path)
+        self.server.asked.append(f"{self.command} {path}")
+        parts = path.strip("/").split("/")
+        if parts == [""]:
+            return self._send(b"hub", body)
+        if parts[0] == "api" and len(parts) >= 4:
+            return self._api(parts[1], "/".join(parts[2:4]), parts[4:], posted, body)
+        kind = "datasets" if parts[0] == "datasets" else "models"
+        parts = parts[1:] if kind == "datasets" else parts
+        if len(parts) > 4 and parts[2] == "resolve":
+            file = self.server.folder / kind / parts[0] / parts[1] / "/".join(parts[4:])
+            if file.is_file():
+                return self._send(file.read_bytes(), body)
+            return self._missing("EntryNotFound")
+        return self._missing("RepoNotFound")
+
+    def _api(self, kind: str, repository: str, rest: list[str], posted: bytes, body: bool) -> None:
+        folder = self.server.folder / kind / repository
+        if not folder.is_dir():
+            return self._missing("RepoNotFound")
+        files = sorted(file for file in folder.rglob("*") if file.is_file())
+        if not rest or rest[0] == "revision":
+            siblings = [{"rfilename": file.relative_to(folder).as_posix()} for file in files]
+            return self._json(
+                {"id": repository, "sha": COMMIT, "siblings": siblings, "private": False, "tags": []}, body
+            )
+        if rest[0] == "tree":
+            under = folder.joinpath(*rest[2:])
+            if not under.is_dir():
+                return self._missing("EntryNotFound")
+            deep = "recursive=true" in self.path.lower()
+            found = list(under.rglob("*") if deep else under.iterdir())
+            return self._json([_entry(folder, entry) for entry in sorted(found)], body)
+        if rest[0] == "paths-info":
+            wanted = json.loads(posted)["paths"] if posted.startswith(b"{") else _form(posted)
+            found = [folder / path for path in wanted if (folder / path).exists()]
+            return self._json([_entry(folder, entry) for entry in found], body)
+        return self._missing("EntryNotFound")
+
+    def _json(self, value: Any, body: bool) -> None:
+        self._send(json.dumps(value).encode(), body, "application/json")
+
+    def _send(self, content: bytes, body: bool, kind: str = "application/octet-stream") -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(content)))
+        self.send_header("ETag", f'"{hashlib.sha1(content).hexdigest()}"')
+        self.send_header("X-Repo-Commit", COMMIT)
+        self.end_headers()
+        if body:
+            self.wfile.write(content)
+
+    def _missing(self, code: str) -> None:
+        self.send_response(404)
+        self.send_header("X-Error-Code", code)
+        self.send_header("X-Repo-Commit", COMMIT)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+
+def _entry(folder: Path, entry: Path) -> dict[str, Any]:
+    path = entry.relative_to(folder).as_posix()
+    if entry.is_dir():
+        return {"type": "directory", "path": path, "oid": "0" * 40, "size": 0}
+    content = entry.read_bytes()
+    return {"type": "file", "path": path, "oid": hashlib.sha1(content).hexdigest(), "size": len(content)}
+
+
+def _form(posted: bytes) -> list[str]:
+    from urllib.parse import parse_qs
+
+    return parse_qs(posted.decode()).get("paths", [])

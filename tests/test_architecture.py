@@ -1,0 +1,108 @@
+"""The floors of the house, read from the imports: nothing runs back up, nothing goes in a circle."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import edgekd
+
+ROOT = Path(edgekd.__file__).parent
+# From the ground up; files on one floor do not import each other.
+FLOORS = [
+    ["edgekd", "errors"],
+    ["options", "artifact", "registry", "report", "yaml_marks", "glue", "embedded.acceptability_words"],
+    ["task", "store", "runtime", "device", "hub", "embedded", "embedded.acceptability", "tokens"],
+    ["tasks.*", "connections.*", "tables"],
+    ["data", "report_files"],
+    ["stage"],
+    ["kd.phase", "kd.mappings", "kd.losses", "kd.encoder", "kd"],
+    ["kd.method", "kd.objective", "runtimes.*"],
+    ["kd.methods.*", "kd.training"],
+    ["kd.fitting"],
+    ["stages.*", "worker"],
+    ["measure", "recipe"],
+    ["assess", "plan", "predicting", "explaining"],
+    ["pipeline", "terminal"],
+    ["cli"],
+    ["__main__"],
+]
+HEAVY = {"torch", "transformers", "onnxruntime", "datasets", "sklearn", "scipy", "accelerate", "onnx", "numpy"}
+
+
+def modules() -> dict[str, Path]:
+    found = {}
+    for file in ROOT.rglob("*.py"):
+        name = ".".join(file.relative_to(ROOT).with_suffix("").parts)
+        found[name.removesuffix(".__init__").replace("__init__", "edgekd")] = file
+    return found
+
+
+def floor(name: str) -> int:
+    for number, names in enumerate(FLOORS):
+        if name in names or (f"{name.partition('.')[0]}.*" in names and name.count(".") == 1):
+            return number
+        if name.rpartition(".")[0] + ".*" in names:
+            return number
+        if f"{name}.*" in names:  # the folder's own docstring file
+            return 0
+    raise AssertionError(f"{name} stands on no floor: give it one in this test and in docs/architecture.md")
+
+
+def imports(file: Path) -> set[str]:
+    """Every module of edgekd that a file imports, also inside functions; not for type checkers alone."""
+    tree = ast.parse(file.read_text())
+    guarded = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
+    found = set()
+    for node in ast.walk(tree):
+        if id(node) in guarded:
+            continue
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "edgekd":
+            base = (node.module or "").removeprefix("edgekd").removeprefix(".")
+            for alias in node.names:
+                inner = f"{base}.{alias.name}".removeprefix(".")
+                found.add(inner if inner in modules() else base or "edgekd")
+        elif isinstance(node, ast.Import):
+            found |= {alias.name.removeprefix("edgekd.") for alias in node.names if alias.name.startswith("edgekd.")}
+    return found
+
+
+@pytest.mark.parametrize("name", sorted(modules()))
+def test_a_file_imports_only_from_lower_floors(name: str) -> None:
+    for imported in imports(modules()[name]):
+        assert floor(imported) < floor(name), f"{name} imports {imported}, which is not below it"
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["plan", "{recipe}"], ["explain"], ["explain", "distill"], ["report", "{run}"]]
+)
+def test_quick_commands_load_nothing_heavy(arguments: list[str], ran) -> None:  # type: ignore[no-untyped-def]
+    given = [text.format(recipe=ran.recipe, run=ran.folder) for text in arguments]
+    code = (
+        "import sys; sys.argv = ['edgekd', *sys.argv[1:]]\n"
+        "from edgekd.cli import main\n"
+        "try: main()\n"
+        "except SystemExit as end: assert not end.code, end.code\n"
+        f"print('heavy:', sorted({HEAVY!r} & set(sys.modules)))"
+    )
+    more = ["--runs", str(ran.runs)] if arguments[0] == "plan" else []
+    done = subprocess.run([sys.executable, "-c", code, *given, *more], capture_output=True, text=True, check=True)
+    assert done.stdout.rstrip().endswith("heavy: []"), done.stdout[-500:]
+
+
+def test_predict_on_onnx_loads_no_torch(ran) -> None:  # type: ignore[no-untyped-def]
+    code = (
+        "import sys; from pathlib import Path; from edgekd.predicting import predict\n"
+        "print(next(predict(Path(sys.argv[1]), [('the cat sees a dog .',)])))\n"
+        "print(sorted({'torch', 'transformers', 'datasets', 'sklearn'} & set(sys.modules)))"
+    )
+    argv = [sys.executable, "-c", code, str(ran.folder / "onnx_int8")]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"

@@ -1,0 +1,150 @@
+"""Data sources, presets, and what is said of bad rows."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgekd import glue
+from edgekd.data import Data, DataOptions
+from edgekd.errors import EdgekdError
+from edgekd.tokens import batches
+
+ROWS = [{"sentence": f'row {number}, "quoted" word', "label": "b" if number % 3 else "a"} for number in range(12)]
+
+
+def data(source: Path, **more: Any) -> Data:
+    return Data(DataOptions.model_validate({"source": str(source), "text": ["sentence"], **more}))
+
+
+def write(folder: Path, form: str, rows: list[dict[str, Any]] = ROWS) -> Path:
+    import pandas
+
+    table, file = pandas.DataFrame(rows), folder / f"train.{form}"
+    match form:
+        case "csv":
+            table.to_csv(file, index=False)
+        case "tsv":
+            table.to_csv(file, index=False, sep="\t")
+        case "jsonl":
+            file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        case "parquet":
+            table.to_parquet(file)
+    return file
+
+
+@pytest.mark.parametrize("form", ["csv", "tsv", "jsonl", "parquet"])
+def test_forms_of_files_give_the_same_rows(tmp_path: Path, form: str) -> None:
+    read = data(write(tmp_path, form))
+    assert read.labels == ("a", "b")
+    assert len(read.dev) == 1 and len(read.train) == 11  # a tenth is held out
+    assert {text for (text,) in (*read.train.texts, *read.dev.texts)} == {row["sentence"] for row in ROWS}
+    assert read.train.targets.dtype == np.int64
+
+
+def test_a_folder_with_both_splits(tmp_path: Path) -> None:
+    write(tmp_path, "csv")
+    (tmp_path / "dev.tsv").write_text("sentence\tlabel\nonly one\ta\n")
+    read = data(tmp_path)
+    assert len(read.train) == 12 and read.dev.texts == (("only one",),)
+
+
+def test_a_file_without_header_and_with_loose_quotation_marks(tmp_path: Path) -> None:
+    file = tmp_path / "train.tsv"
+    file.write_text('gj04\t1\t\tHe said "no.\ngj04\t0\t*\tThe "more we.\ngj04\t1\t\tNA\n')
+    read = data(
+        file, columns=["origin", "label", "mark", "sentence"], quoting="none", labels=["no", "yes"], dev_fraction=0.34
+    )
+    texts = {text for (text,) in (*read.train.texts, *read.dev.texts)}
+    assert texts == {'He said "no.', 'The "more we.', "NA"}
+    assert sorted([*read.train.targets, *read.dev.targets]) == [0, 1, 1]
+
+
+def test_words_and_numbers_stay_as_written(tmp_path: Path) -> None:
+    file = tmp_path / "train.csv"
+    file.write_text("sentence,label\n007,1\n1.50,0\nnull,1\n")
+    read = data(file)
+    assert {text for (text,) in (*read.train.texts, *read.dev.texts)} == {"007", "1.50", "null"}
+    assert read.labels == ("0", "1")
+
+
+def test_regression_on_pairs(tmp_path: Path) -> None:
+    file = tmp_path / "train.csv"
+    file.write_text("a,b,score\nx,y,1.5\nz,w,4\nu,v,0\n")
+    options = {"source": str(file), "text": ["a", "b"], "label": "score", "task": "regression"}
+    read = Data(DataOptions.model_validate(options))
+    assert read.train.targets.dtype == np.float32 and len(read.train.texts[0]) == 2 and read.metric == "pearson"
+
+
+@pytest.mark.parametrize(
+    ("content", "more", "expected"),
+    [
+        (b"", {}, "train.csv: the file is empty"),
+        (b"sentence,label\n", {}, "train.csv: the file has no rows"),
+        (b"sentence,label\ngood,a\nbad \xe9t\xe9,b\n", {}, r"train.csv:3:5: byte 0xe9 is not UTF-8"),
+        (b"text,label\nx,a\ny,b\n", {}, "train has no column 'sentence'"),
+        (b"sentence,label\nx,a\ny,c\nz,a\n", {"labels": ["a", "b"]}, r"train.csv:3: label 'c' is none of a, b"),
+        (b"sentence,label\nx,a\ny,\nz,b\n", {}, r"train.csv:3: column 'label' has no value"),
+        (b"sentence,label\nx,1\ny,two\nz,3\n", {"task": "regression"}, r"train.csv:3: 'two' is not a finite number"),
+        (b'sentence,label\nx,a\n"y,b\nz,a\n', {}, "cannot be read as csv"),
+    ],
+)
+def test_bad_files(tmp_path: Path, content: bytes, more: dict[str, Any], expected: str) -> None:
+    file = tmp_path / "train.csv"
+    file.write_bytes(content)
+    with pytest.raises(EdgekdError, match=expected):
+        read = data(file, dev_fraction=0.01, **more)
+        assert read.fingerprint and read.labels is not None and len(read.train) and len(read.dev)
+
+
+def test_missing_places(tmp_path: Path) -> None:
+    with pytest.raises(EdgekdError, match="no such file or folder"):
+        data(tmp_path / "none.csv").fingerprint  # noqa: B018
+    with pytest.raises(EdgekdError, match="holds no train file"):
+        data(tmp_path).fingerprint  # noqa: B018
+    (tmp_path / "x.txt").write_text("x")
+    with pytest.raises(EdgekdError, match=r"files ending in '.txt' are not read"):
+        data(tmp_path / "x.txt").fingerprint  # noqa: B018
+
+
+@pytest.mark.parametrize("preset", glue.PRESETS)
+def test_presets_fill_in_what_glue_is(preset: str) -> None:
+    options = DataOptions.model_validate({"preset": preset})
+    assert options.on_hub and options.source == "nyu-mll/glue" and options.kind.metric(options.metric or "")
+    assert options.config == {"mnli_mismatched": "mnli"}.get(preset, preset)
+    if options.task == "classification":
+        assert len(options.labels) == (3 if "mnli" in preset else 2)
+
+
+def test_a_preset_serves_local_files_too(tmp_path: Path) -> None:
+    write(tmp_path, "tsv", [{"sentence": f"s {number}", "label": number % 2} for number in range(20)])
+    read = Data(DataOptions.model_validate({"preset": "cola", "source": str(tmp_path)}))
+    assert read.labels == ("unacceptable", "acceptable") and read.metric == "matthews_correlation"
+    assert DataOptions.model_validate({"source": "nyu-mll/glue", "config": "cola"}).labels == read.labels
+
+
+def test_the_fingerprint_is_of_what_counts(tmp_path: Path) -> None:
+    first = data(write(tmp_path, "csv"))
+    assert data(tmp_path / "train.csv", max_length=64).digest != first.digest
+    (tmp_path / "moved").mkdir()
+    assert data(write(tmp_path / "moved", "csv")).digest == first.digest
+    assert data(write(tmp_path, "csv", ROWS[1:])).digest != first.digest
+
+
+def test_the_limit_is_on_train_rows(tmp_path: Path) -> None:
+    read = data(write(tmp_path, "csv"), limit=4)
+    assert len(read.train) == 4
+
+
+def test_batches_hold_every_row_once_and_little_padding() -> None:
+    lengths = np.random.default_rng(0).integers(3, 60, 1000)
+    found = list(batches(lengths, 16, seed=1))
+    assert sorted(np.concatenate(found)) == list(range(1000))
+    padded = sum(lengths[rows].max() * len(rows) for rows in found)
+    assert padded < 1.1 * lengths.sum()
+    again = list(batches(lengths, 16, seed=1))
+    assert all((ours == theirs).all() for ours, theirs in zip(found, again, strict=True))
+    other = list(batches(lengths, 16, seed=2))
+    assert not all(len(o) == len(t) and (o == t).all() for o, t in zip(found, other, strict=True))

@@ -1,0 +1,47 @@
+"""Statistics against scipy's, and what is refused."""
+
+import pytest
+from scipy import stats
+
+from edgekd.report import FEWEST, Latency, _order_interval
+
+
+def latency(*processes: list[float], cpu: float = 0.0) -> Latency:
+    return Latency(tuple(map(tuple, processes)), cpu)
+
+
+@pytest.mark.parametrize("count", [5, 24, 64, 700, 2000])
+@pytest.mark.parametrize("rank", [0.5, 0.9, 0.99])
+def test_intervals_hold_their_confidence(count: int, rank: float) -> None:
+    low, high = _order_interval(count, rank)
+    assert 0 <= low <= high <= count - 1
+    below = stats.binom(count, rank)
+    # The quantile is under the low order statistic only if at most `low` samples are below it.
+    if low > 0:
+        assert below.cdf(low) <= 0.025
+    if high < count - 1:
+        assert below.cdf(high) >= 0.975
+
+
+def test_percentiles_are_nearest_rank() -> None:
+    found = latency([float(number) for number in range(1, 1001)])
+    assert found.percentile(50).value == 500 and found.percentile(90).value == 900  # type: ignore[union-attr]
+    assert found.percentile(99).value == 990  # type: ignore[union-attr]
+    middle = found.percentile(50)
+    assert middle is not None and middle.low < 500 < middle.high and middle.high - middle.low < 70
+
+
+@pytest.mark.parametrize(("rank", "fewest"), FEWEST.items())
+def test_a_percentile_of_too_few_samples_is_not_stated(rank: int, fewest: int) -> None:
+    assert latency([1.0] * (fewest - 1)).percentile(rank) is None
+    assert latency([1.0] * fewest).percentile(rank) is not None
+    assert any(f"p{rank} is not stated" in doubt for doubt in latency([1.0] * (fewest - 1)).doubts)
+
+
+def test_doubts() -> None:
+    steady = latency([1.0] * 700, cpu=699.0)
+    assert steady.doubts == ()
+    assert any("others were running" in doubt for doubt in latency([1.0] * 700, cpu=300.0).doubts)
+    drifting = latency([1.0] * 350 + [2.0] * 350)
+    assert any("drifted" in doubt for doubt in drifting.doubts)
+    assert any("fresh processes differ by 50%" in doubt for doubt in latency([1.0] * 400, [1.5] * 400).doubts)
