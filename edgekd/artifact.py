@@ -46,7 +46,7 @@ class Manifest:
     parents: Mapping[str, str]
     data: Mapping[str, Any]
     libraries: Mapping[str, str]
-    overrides: tuple[str, ...] = ()
+    offline: bool = False  # overrides of the recipe's offline block applied
     facts: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     schema: int = SCHEMA
@@ -98,7 +98,7 @@ class Artifact:
                 f"{path}: manifest of schema {found}, this edgekd reads {SCHEMA}", "Run the recipe again."
             )
         try:
-            for listed in ("labels", "text", "overrides"):
+            for listed in ("labels", "text"):
                 raw[listed] = tuple(raw[listed])
             artifact = cls(path, Manifest(**raw))
         except (TypeError, KeyError) as error:

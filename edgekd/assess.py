@@ -103,6 +103,10 @@ class Assessor:
         if (limit := tolerance.min_agreement) is not None:
             agreement = self.data.task.agreement(logits, source.logits)
             gates.append(Gate("share of equal answers", agreement, limit, agreement >= limit))
+        if (limit := tolerance.min_kept) is not None:
+            # Of a source that scores nothing any student keeps all.
+            kept = score.value / source.score.value if source.score.value > 0 else 1.0
+            gates.append(Gate(f"share of the source's {score.metric}", kept, limit, kept >= limit))
         return tuple(gates)
 
     def _kept(self, key: Mapping[str, Any], compute: Callable[[], Any]) -> Any:

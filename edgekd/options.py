@@ -38,6 +38,13 @@ class IsPretrained:
     """The field names pretrained weights; the cache key holds what they are, not where they lie."""
 
 
+@dataclass(frozen=True)
+class IsAside:
+    """The field does not change the artifact (a limit it is held to, how often a checkpoint is written): no part of its
+    cache key.
+    """
+
+
 Source = Annotated[str, IsStep(main=True)]
 StepId = Annotated[str, IsStep()]
 Pretrained = Annotated[str, IsPretrained()]

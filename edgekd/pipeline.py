@@ -105,7 +105,7 @@ def _manifest(item: Planned, data: Data, facts: Mapping[str, Any]) -> Manifest:
         parents=item.parts["sources"],
         data=data.fingerprint,
         libraries=item.parts["libraries"],
-        overrides=tuple(item.parts["overrides"]),
+        offline=bool(item.parts["offline"]),
         facts=facts,
     )
 

@@ -51,7 +51,7 @@ def plan(recipe: Recipe, store: Store, runs: Path) -> list[Planned]:
                 "data": data.fingerprint,
                 "seed": recipe.seed,
                 "libraries": versions(type(step.stage).libraries),
-                "overrides": list(recipe.overrides),
+                "offline": bool(recipe.overrides),
             }
         key = hashlib.sha256(canonical(parts).encode()).hexdigest()[:32]
         keys[step.id] = key

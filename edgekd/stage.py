@@ -11,7 +11,7 @@ from edgekd import hub
 from edgekd.artifact import Artifact
 from edgekd.data import Data
 from edgekd.errors import EdgekdError
-from edgekd.options import IsPretrained, IsStep, Options
+from edgekd.options import IsAside, IsPretrained, IsStep, Options
 from edgekd.registry import Registry
 
 
@@ -38,12 +38,13 @@ class Tolerance:
     """How far an artifact may be from its source on dev before the run fails; None: not compared.
 
     max_difference: largest absolute difference of any output. max_drop: loss of the recipe's metric.
-    min_agreement: share of rows in [0, 1] that must get the same answer.
+    min_agreement: share of rows in [0, 1] that must get the same answer. min_kept: share of the source's score.
     """
 
     max_difference: float | None = None
     max_drop: float | None = None
     min_agreement: float | None = None
+    min_kept: float | None = None
 
 
 class Stage(Options, ABC):
@@ -72,8 +73,9 @@ class Stage(Options, ABC):
         return dict(sorted(self.marked(IsStep), key=lambda found: found[0] != (main,)))
 
     def key_options(self) -> dict[str, Any]:
-        """The options as they count for the cache: without step names, and with weights named by what they are."""
-        options = self.model_dump(mode="json", by_alias=True)
+        """The options as they count for the cache: without step names and limits, weights named by what they are."""
+        aside = {name for name, field in type(self).model_fields.items() if IsAside() in field.metadata}
+        options = self.model_dump(mode="json", by_alias=True, exclude=aside)
         for marker in (IsStep, IsPretrained):
             for path, value in self.marked(marker):
                 inner = options

@@ -19,6 +19,8 @@ from rich.table import Table
 from edgekd import report_files
 from edgekd.report import Report
 
+_REPORT_ONLY = {"stage", "p90 ms", "load ms", "first ms", "tokenizer ms"}
+
 
 class Terminal:
     """Bars only where there is a terminal; elsewhere plain lines."""
@@ -55,13 +57,15 @@ class Terminal:
             self._drop()
 
     def table(self, report: Report) -> None:
-        """The report's table, as wide as the terminal allows."""
+        """The report's main columns; the rest stands in report.md."""
         header, rows = report_files.table(report.steps)
+        chosen = [number for number, name in enumerate(header) if name not in _REPORT_ONLY]
         shown = Table(box=None, pad_edge=False)
-        for name in header:
-            shown.add_column(name, justify="left" if name in {"step", "stage", "gates"} else "right", overflow="fold")
+        for number in chosen:
+            left = header[number] in {"step", "gates"}
+            shown.add_column(header[number], justify="left" if left else "right", no_wrap=True)
         for row in rows:
-            shown.add_row(*row)
+            shown.add_row(*(row[number] for number in chosen))
         self._drop()
         self._console.print(shown)
 

@@ -89,6 +89,8 @@ def test_plan_says_what_changed_and_what_follows(ran: Ran) -> None:
     assert changed[0].cached
     assert changed[1].changes == ("options.epochs: None -> 1",)
     assert changed[2].changes == ("sources.source changed",)
+    # A limit is no part of the artifact: it is held to the new one, not made again.
+    assert all(item.cached for item in plan(load(ran.recipe, ["onnx_int8.max_drop=0.5"]), ran.store, ran.runs))
     seeded = plan(load(ran.recipe, ["seed=8"]), ran.store, ran.runs)
     assert "seed: 7 -> 8" in seeded[0].changes
 
@@ -171,7 +173,7 @@ def digests(runs: Path) -> dict[str, str]:
 
 
 def killed_runs(ran: Ran, tmp_path: Path, kills: int, seed: int) -> int:
-    """Start the run and kill it at random moments, until `kills` have hit; then let it end. Returns the kills that hit."""
+    """Start the run and kill it at random moments until `kills` have hit, then let it end. Returns the hits."""
     import random
 
     draw = random.Random(seed)

@@ -109,7 +109,7 @@ def test_a_lock_is_waited_for(tmp_path: Path) -> None:
         (lambda path: (path / MANIFEST).write_text("{"), "cannot be read"),
         (lambda path: (path / MANIFEST).write_text("[]"), "manifest of schema None"),
         (
-            lambda path: (path / MANIFEST).write_text('{"schema": 1, "labels": [], "text": [], "overrides": []}'),
+            lambda path: (path / MANIFEST).write_text('{"schema": 1, "labels": [], "text": []}'),
             "lacks a field",
         ),
         (lambda path: (path / MANIFEST).write_text('{"schema": 99}'), "manifest of schema 99, this edgekd reads 1"),

@@ -9,8 +9,8 @@ from edgekd import hub
 from edgekd.artifact import TOKENIZER, Artifact
 from edgekd.data import Data
 from edgekd.errors import EdgekdError, nearest
-from edgekd.options import IsPretrained, Options, Source, StepId
-from edgekd.stage import Job, Stage
+from edgekd.options import IsAside, IsPretrained, Options, Source, StepId
+from edgekd.stage import Job, Stage, Tolerance
 
 if TYPE_CHECKING:
     from edgekd.kd.phase import Phase
@@ -42,10 +42,16 @@ class Distill(Stage):
     epochs: int | None = Field(
         None, ge=0, description="Epochs of every phase, instead of the method's own (for a quick look)"
     )
+    min_kept: Annotated[float | None, IsAside()] = Field(
+        None, ge=0, description="Least share of the teacher's score to keep, or the run fails"
+    )
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="Matrix products; auto: bf16 where the machine has it"
     )
-    checkpoint_s: float = Field(60.0, gt=0, description="Seconds between checkpoints")
+    checkpoint_s: Annotated[float, IsAside()] = Field(60.0, gt=0, description="Seconds between checkpoints")
+
+    def tolerance(self) -> Tolerance:
+        return Tolerance(min_kept=self.min_kept)
 
     def requires(self, source: Artifact | None, data: Data) -> None:
         self.schedule(data)

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
 from edgekd.artifact import TOKENIZER
-from edgekd.options import Source
+from edgekd.options import IsAside, Source
 from edgekd.stage import Job, Stage, Tolerance
 
 
@@ -22,7 +22,9 @@ class ExportOnnx(Stage):
 
     source: Source = Field(description="The step to export; default: the step before")
     opset: int = Field(18, ge=18, le=23, description="ONNX operator set")
-    max_difference: float = Field(1e-3, gt=0, description="Largest difference of any logit from the source's, on dev")
+    max_difference: Annotated[float, IsAside()] = Field(
+        1e-3, gt=0, description="Largest difference of any logit from the source's, on dev"
+    )
 
     def tolerance(self) -> Tolerance:
         return Tolerance(max_difference=self.max_difference, max_drop=self.max_difference)

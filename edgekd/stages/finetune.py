@@ -1,12 +1,12 @@
 """Fine-tune a pretrained encoder on the task: the teacher."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from edgekd import hub
-from edgekd.options import Pretrained
+from edgekd.options import IsAside, Pretrained
 from edgekd.stage import Job, Stage
 
 
@@ -29,7 +29,7 @@ class FineTune(Stage):
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="Matrix products; auto: bf16 where the machine has it"
     )
-    checkpoint_s: float = Field(60.0, gt=0, description="Seconds between checkpoints")
+    checkpoint_s: Annotated[float, IsAside()] = Field(60.0, gt=0, description="Seconds between checkpoints")
 
     def run(self, job: Job) -> Mapping[str, Any]:
         import torch

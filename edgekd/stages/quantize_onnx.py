@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from edgekd.artifact import TOKENIZER
-from edgekd.options import Source
+from edgekd.options import IsAside, Source
 from edgekd.stage import Job, Stage, Tolerance
 from edgekd.tokens import encode, load_tokenizer
 
@@ -38,8 +38,12 @@ class QuantizeOnnx(Stage):
     calibration: Literal["minmax", "entropy", "percentile"] = Field("minmax", description="How static ranges are found")
     samples: int = Field(128, ge=8, description="Calibration rows, drawn from the train split")
     reduce_range: bool = Field(False, description="7-bit weights, for processors without VNNI, whose sums can overflow")
-    max_drop: float = Field(0.01, ge=0, description="Largest loss of the recipe's metric against the source")
-    min_agreement: float = Field(0.9, ge=0, le=1, description="Least share of dev rows with the source's answer")
+    max_drop: Annotated[float, IsAside()] = Field(
+        0.01, ge=0, description="Largest loss of the recipe's metric against the source"
+    )
+    min_agreement: Annotated[float, IsAside()] = Field(
+        0.9, ge=0, le=1, description="Least share of dev rows with the source's answer"
+    )
 
     def tolerance(self) -> Tolerance:
         return Tolerance(max_drop=self.max_drop, min_agreement=self.min_agreement)
