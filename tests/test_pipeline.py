@@ -138,6 +138,7 @@ def test_a_model_made_wrong_on_purpose_is_caught(ran: Ran, tmp_path: Path, monke
                 values = np.frombuffer(tensor.raw_data, dtype=np.float32).copy()
                 np.random.default_rng(0).shuffle(values)
                 tensor.raw_data = values.tobytes()
+                tables += 1
         onnx.save(model, str(target))
 
     monkeypatch.setattr(QuantizeOnnx, "_dynamic", shuffled)
