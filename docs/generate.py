@@ -3,7 +3,7 @@
 import inspect
 from pathlib import Path
 
-from edgekd.data import DataOptions, Splits
+from edgekd.data_options import DataOptions, Splits
 from edgekd.device import Device, RunOptions, Transport
 from edgekd.explaining import fields_table
 from edgekd.kd.method import METHODS

