@@ -26,7 +26,7 @@ SETTINGS = {
         "phases": "{intermediate: {epochs: 6}, prediction: {epochs: 4, terms: {hard: 1, soft: 1}}}",
     },
     "SST-2": {
-        "data": "preset: sst2, quoting: none, max_length: 64",
+        "data": "preset: sst2, quoting: none, max_length: 64, limit: 20000",
         "teacher": {"learning_rate": 5e-5, "epochs": 1, "batch_size": 32},
         "phases": "{intermediate: {epochs: 1}, prediction: {epochs: 1}}",
     },

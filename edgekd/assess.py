@@ -104,8 +104,9 @@ class Assessor:
             agreement = self.data.task.agreement(logits, source.logits)
             gates.append(Gate("share of equal answers", agreement, limit, agreement >= limit))
         if (limit := tolerance.min_kept) is not None:
-            # Of a source that scores nothing any student keeps all.
-            kept = score.value / source.score.value if source.score.value > 0 else 1.0
+            # A share means nothing of a source that scores nothing, or whose metric is negative: then no worse will do.
+            ours, theirs = score.value, source.score.value
+            kept = ours / theirs if theirs > 0 else float(ours >= theirs)
             gates.append(Gate(f"share of the source's {score.metric}", kept, limit, kept >= limit))
         return tuple(gates)
 

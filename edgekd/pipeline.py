@@ -79,7 +79,6 @@ def _make(item: Planned, sources: Mapping[str, Artifact], data: Data, store: Sto
         return _Made(store.load(item.key), True, 0.0)
     stage = item.step.stage
     source = sources[item.step.source] if item.step.source else None
-    stage.requires(source, data)
 
     def fill(out: Path) -> Artifact:
         scratch = store.scratch(item.key)

@@ -129,6 +129,11 @@ def _build(given: tuple[dict[str, Any], Marks], overrides: tuple[str, ...], path
     for number, (step_id, fields) in enumerate(raw["steps"].items()):
         steps.append(_step(step_id, fields, list(raw["steps"]), number, marks))
     _check_formats(steps, marks)
+    for step in steps:
+        try:
+            step.stage.check(data)
+        except EdgekdError as error:
+            raise error.at(marks.get(("steps", step.id, "phases"), step.where)) from None
     devices = raw.get("devices", ["local"])
     if not isinstance(devices, list) or not all(isinstance(device, str) for device in devices):
         raise EdgekdError("'devices' is a list of names", "Such as devices: [local].", marks.get(("devices",), top))

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from edgekd import hub
 from edgekd.artifact import Artifact
 from edgekd.data import Data
+from edgekd.data_options import DataOptions
 from edgekd.errors import EdgekdError
 from edgekd.options import IsAside, IsPretrained, IsStep, Options
 from edgekd.registry import Registry
@@ -88,8 +89,8 @@ class Stage(Options, ABC):
         """How near the artifact must be to its main source."""
         return Tolerance()
 
-    def requires(self, source: Artifact | None, data: Data) -> None:
-        """Raise EdgekdError, before anything is done, where the stage cannot work on this source."""
+    def check(self, data: DataOptions) -> None:
+        """Raise EdgekdError, when the recipe is read, for options that cannot work together or with this data."""
 
     @abstractmethod
     def run(self, job: Job) -> Mapping[str, Any]:

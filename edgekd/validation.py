@@ -24,7 +24,7 @@ def validated(kind: type[O], raw: Any, marks: Marks, at: tuple[str, ...]) -> O:
         # Of the branches of a union pydantic names each; the path in the file is the part that the file has.
         path: tuple[int | str, ...] = ()
         for part in found["loc"]:
-            path = (*path, part) if (*at, *path, part) in marks else path
+            path = (*path, part) if not marks or (*at, *path, part) in marks else path
         where = marks.get((*at, *path)) or marks.get(at, "")
         field = ".".join(map(str, (*at[2:], *path))) if at[:1] == ("steps",) else ".".join(map(str, (*at, *path)))
         raise _explained(kind, found, path, field, where) from None

@@ -72,6 +72,28 @@ def test_a_good_recipe(write: Callable[..., Path]) -> None:
         ("max_drop: 0.01", "source: teacher", "FILE:9:5: stage quantize_onnx reads onnx, and 'teacher' makes torch"),
         ("from: teacher", "from: int8", "FILE:5:54: step 'student' reads 'int8', which comes later"),
         ("layers: 3", "layer: 3", "unknown field 'model.layer'\n  Did you mean 'layers'?"),
+        (
+            "from: teacher}",
+            "from: teacher}, phases: {predicton: {}}",
+            "no phase 'predicton'\n  Did you mean 'prediction'?",
+        ),
+        (
+            "from: teacher}",
+            "from: teacher}, phases: {prediction: {epoch: 1}}",
+            "unknown field 'phases.prediction.epoch'\n  Did",
+        ),
+        (
+            "from: teacher}",
+            "from: teacher}, phases: {prediction: {terms: 1}}",
+            "field 'phases.prediction.terms': input should",
+        ),
+        (
+            "from: teacher}",
+            "from: teacher}, phases: {prediction: {terms: {sof: 1}}}",
+            "unknown field 'phases.prediction.terms.sof'",
+        ),
+        ("from: teacher}", "from: teacher}, phases: {prediction: {terms: {soft: 0}}}", "every term has weight 0"),
+        ("from: teacher}", "from: teacher}, method: tinybrt", "unknown method 'tinybrt'\n  Did you mean 'tinybert'?"),
         ("id: onnx", "id: student", "FILE:6:5: two steps are called 'student'"),
         ("id: onnx", "id: on/nx", "FILE:6:5: a step needs an id of letters, digits, '_' and '-', not 'on/nx'"),
         ("embedded/acceptability", "embedded/acceptible", "FILE:2:1: data: unknown embedded data set 'acceptible'"),

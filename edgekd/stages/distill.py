@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from edgekd import hub
-from edgekd.artifact import TOKENIZER, Artifact
-from edgekd.data import Data
+from edgekd.artifact import TOKENIZER
+from edgekd.data_options import DataOptions
 from edgekd.errors import EdgekdError, nearest
 from edgekd.options import IsAside, IsPretrained, Options, Source, StepId
 from edgekd.stage import Job, Stage, Tolerance
+from edgekd.validation import validated
 
 if TYPE_CHECKING:
     from edgekd.kd.phase import Phase
@@ -53,14 +54,14 @@ class Distill(Stage):
     def tolerance(self) -> Tolerance:
         return Tolerance(min_kept=self.min_kept)
 
-    def requires(self, source: Artifact | None, data: Data) -> None:
+    def check(self, data: DataOptions) -> None:
         self.schedule(data)
 
-    def schedule(self, data: Data) -> "tuple[Phase, ...]":
+    def schedule(self, data: DataOptions) -> "tuple[Phase, ...]":
         """The method's phases with what the recipe sets. Raises EdgekdError for a phase or field there is not."""
         from edgekd.kd.method import METHODS
 
-        phases = METHODS.get(self.method).phases(regression=data.options.task == "regression")
+        phases = METHODS.get(self.method).phases(regression=data.task == "regression")
         known = [phase.name for phase in phases]
         for name in self.phases:
             if name not in known:
@@ -75,7 +76,7 @@ class Distill(Stage):
         from edgekd.kd.objective import Learner, check
 
         assert job.source is not None
-        phases = self.schedule(job.data)
+        phases = self.schedule(job.data.options)
         teacher = encoder.load_classifier(job.source.path)
         torch.manual_seed(job.seed)  # a new head's weights
         if isinstance(self.model, LayersOf):
@@ -94,9 +95,11 @@ class Distill(Stage):
 
 
 def _overridden(phase: "Phase", fields: Mapping[str, Any], epochs: int | None) -> "Phase":
-    terms = {**phase.terms.model_dump(), **fields.get("terms", {})}
-    quick = {} if epochs is None else {"epochs": epochs}
-    return phase.changed(**quick, **{**fields, "terms": terms})
+    """A phase with other fields. A term that is set leaves the method's other terms as they are."""
+    merged = {**phase.model_dump(), **({} if epochs is None else {"epochs": epochs}), **fields}
+    if isinstance(terms := fields.get("terms", {}), Mapping):
+        merged["terms"] = {**phase.terms.model_dump(), **terms}
+    return validated(type(phase), merged, {}, ("phases", phase.name))
 
 
 def _numbers(layers: int | tuple[int, ...], depth: int) -> list[int]:

@@ -160,7 +160,7 @@ def test_more_layers_than_the_teacher_has(encoder: Path, job: Callable[..., Job]
 
 
 def test_phases_are_the_methods_with_what_is_set(job: Callable[..., Job]) -> None:
-    data = job("x", None).data
+    data = job("x", None).data.options
     first, second = distill().schedule(data)
     assert (first.name, second.name) == ("intermediate", "prediction")
     assert first.schedule == "constant" and first.terms.attention == 1 and second.terms.soft == 1
