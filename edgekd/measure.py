@@ -87,9 +87,9 @@ def time(
                 "texts": texts,
             }
             processes = []
-            for done in range(run.repeats):
-                progress(f"timing on {device.name}", done, run.repeats)
+            for done in range(1, run.repeats + 1):
                 processes.append({record["kind"]: record for record in _records(connection, job)})
+                progress(f"timing on {device.name}", done, run.repeats)
         return Timing(
             device=device.name,
             runtime=job["runtime"],

@@ -118,7 +118,7 @@ class Training:
                 scheduler.step()
                 optimizer.zero_grad()
                 position.count(phase, found, steps)
-                self.progress(f"{phase.name} {epoch + 1}/{phase.epochs}", position.step, total)
+                self.progress(phase.name, position.step, total)
                 if self.clock() - last >= self.checkpoint_s:
                     _save(self.scratch, position, lambda folder: _save_state(accelerator, folder))
                     last = self.clock()
