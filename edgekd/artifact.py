@@ -40,7 +40,6 @@ class Manifest:
     task: str
     labels: tuple[str, ...]
     text: tuple[str, ...]
-    metric: str
     max_length: int
     options: Mapping[str, Any]
     parents: Mapping[str, str]

@@ -47,17 +47,18 @@ class Assessor:
     data: Data
     store: Store
     watcher: Watcher
+    again: bool = False  # time anew, whatever is kept
 
     def __call__(self, artifact: Artifact, tolerance: Tolerance, source: Assessed | None) -> Assessed:
         import numpy as np
 
         runtime = serving(artifact.manifest.format)
         basis = {
-            "artifact": artifact.manifest.key,
+            "artifact": artifact.digest,
             "worker": worker.VERSION,
             "runtime": measure.runtime_versions(runtime),
         }
-        kept = self._kept({**basis, "what": "outputs"}, lambda: self._outputs(artifact))
+        kept = self._kept({**basis, "what": "outputs", "data": self.data.fingerprint}, lambda: self._outputs(artifact))
         logits = np.array(kept["logits"], dtype=np.float32)
         score = measure.score(logits, self.data)
         timings = tuple(
@@ -88,7 +89,7 @@ class Assessor:
 
         options = device.model_dump(mode="json")
         key = {**basis, "what": "time", "device": options, "threads": threads, "on": fingerprint(device)}
-        return measure.from_json(self._kept(key, compute))
+        return measure.from_json(self._kept(key, compute, self.again))
 
     def _gates(
         self, tolerance: Tolerance, logits: "NDArray[np.floating[Any]]", score: Score, source: Assessed
@@ -110,9 +111,9 @@ class Assessor:
             gates.append(Gate(f"share of the source's {score.metric}", kept, limit, kept >= limit))
         return tuple(gates)
 
-    def _kept(self, key: Mapping[str, Any], compute: Callable[[], Any]) -> Any:
+    def _kept(self, key: Mapping[str, Any], compute: Callable[[], Any], again: bool = False) -> Any:
         digest = hashlib.sha256(canonical(key).encode()).hexdigest()[:32]
-        found = self.store.measured(digest)
+        found = None if again else self.store.measured(digest)
         if found is None:
             found = compute()
             self.store.keep(digest, found)

@@ -46,7 +46,10 @@ def cli() -> None:
 @_ONLINE
 @_RUNS
 @_STORE
-def run(recipe: Path, settings: tuple[str, ...], online: bool | None, runs: Path, store: Path | None) -> None:
+@click.option("--time-again", is_flag=True, help="Time every artifact anew, such as after a report with doubts.")
+def run(
+    recipe: Path, settings: tuple[str, ...], online: bool | None, runs: Path, store: Path | None, time_again: bool
+) -> None:
     """Run a recipe: make, score and time every step's artifact, and write the report.
 
     What is already made is not made again; a run that was stopped goes on where it was.
@@ -59,7 +62,7 @@ def run(recipe: Path, settings: tuple[str, ...], online: bool | None, runs: Path
     with Terminal() as terminal:
         terminal.say(_heading(loaded))
         try:
-            report = pipeline.run(loaded, kept, runs, terminal)
+            report = pipeline.run(loaded, kept, runs, terminal, time_again)
         except RefusedError:
             terminal.show(runs / loaded.name)
             raise

@@ -45,16 +45,19 @@ class Data:
     @cached_property
     def fingerprint(self) -> dict[str, Any]:
         """What the rows are, for cache keys and reports: never where they lie."""
-        chosen = self.options.model_dump(mode="json", exclude={"source", "revision", "preset"}, exclude_none=True)
+        chosen = self.options.model_dump(
+            mode="json", exclude={"source", "revision", "preset", "metric"}, exclude_none=True
+        )
         source = self.options.source
         if embedded.is_embedded(source):
             return {**chosen, "source": source, "version": embedded.module(source).VERSION, "seed": self.seed}
         if self.options.on_hub:
             return {**chosen, "source": source, "commit": hub.commit(source, self.options.revision, "dataset")}
-        digest = hashlib.sha256()
-        for file in find(self.options).values():
-            digest.update(checked_bytes(file))
-        return {**chosen, "source": "files", "sha256": digest.hexdigest(), "seed": self.seed}
+        files = {
+            f"{role}{file.suffix}": hashlib.sha256(checked_bytes(file)).hexdigest()
+            for role, file in find(self.options).items()
+        }
+        return {**chosen, "source": "files", "sha256": files, "seed": self.seed}
 
     @property
     def digest(self) -> str:
@@ -66,6 +69,9 @@ class Data:
         if self.options.labels or self.options.task != "classification":
             return self.options.labels
         found = sorted({str(cell).strip() for cell in self._tables.train[self.options.label]})
+        if len(self._tables.names or found) < 2:
+            where = self._tables.place("train", -1)
+            raise EdgekdError(f"the only label is {found[0]!r}", "A classification needs two: check data.label.", where)
         return self._tables.names or tuple(found)
 
     @property
@@ -84,7 +90,11 @@ class Data:
 
     @cached_property
     def dev(self) -> Split:
-        return self._split("dev")
+        split = self._split("dev")
+        if len(split) < 2:
+            where = self._tables.place("dev", -1)
+            raise EdgekdError("a dev split of one row scores nothing", "Add rows, or raise data.dev_fraction.", where)
+        return split
 
     def _split(self, role: str) -> Split:
         import numpy as np
@@ -92,9 +102,12 @@ class Data:
         table = self._tables[role]
         texts = tuple(zip(*(map(str, table[column]) for column in self.options.text), strict=True))
         task, targets = self.task, []
+        # Numbers stand for labels where the source stores them so, or where declared labels are no numbers themselves.
+        declared = self.options.labels
+        indexed = bool(self._tables.names) or bool(declared and not any(label.isdecimal() for label in declared))
         for row, value in enumerate(table[self.options.label]):
             try:
-                targets.append(task.target(value, self.labels))
+                targets.append(task.target(value, self.labels, indexed))
             except EdgekdError as error:
                 raise error.at(self._tables.place(role, row)) from None
         kind = np.float32 if self.options.task == "regression" else np.int64

@@ -10,12 +10,15 @@ from edgekd.errors import nearest
 from edgekd.options import Options
 from edgekd.task import TASKS, Task
 
+# Endings of the files that are read.
+SUFFIXES = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
+
 
 class Splits(Options):
     """Names of the source's splits."""
 
-    train: str = Field("train", description="Split to train on")
-    dev: str = Field("validation", description="Split to score on")
+    train: str | None = Field(None, description="Split to train on; default: train, or the file of a like name")
+    dev: str | None = Field(None, description="Split to score on; default: validation, or the file of a like name")
 
 
 class DataOptions(Options):
@@ -73,7 +76,9 @@ class DataOptions(Options):
 
     @property
     def on_hub(self) -> bool:
-        return not embedded.is_embedded(self.source) and hub.needs_hub(self.source)
+        # A name that ends like a data file means one, also where it does not lie there.
+        named_file = self.source.endswith(SUFFIXES)
+        return not embedded.is_embedded(self.source) and not named_file and hub.needs_hub(self.source)
 
     @property
     def kind(self) -> Task:

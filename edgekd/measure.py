@@ -4,6 +4,7 @@ Scoring and timing are apart: the timed processes do nothing else, and the one t
 """
 
 import json
+import math
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -40,7 +41,10 @@ def outputs(
         inputs, target = Path(folder, "inputs.npz"), Path(folder, "outputs.npy")
         tokens = data.dev.encode(artifact.path, artifact.manifest.max_length)
         _pack(tokens, inputs)
-        job = {**_job(artifact, connection, inputs), "do": "score", "threads": 0, "batch": 64, "outputs": str(target)}
+        longest = Path(folder, "longest.npz")
+        _pack(_longest(tokens), longest)
+        job = {**_job(artifact, connection, inputs), "do": "score", "threads": 1}
+        job |= {"longest": connection.push(longest), "outputs": str(target)}
         memory: dict[str, Any] = {}
         done = 0
         for record in _records(connection, job):
@@ -63,7 +67,14 @@ def score(logits: "NDArray[np.floating[Any]]", data: Data) -> Score:
     predicted = data.task.predictions(logits)
     found = {name: metric(predicted, data.dev.targets) for name, metric in data.task.metrics.items()}
     value = found.pop(data.metric)
-    return Score(data.metric, value, len(data.dev), found)
+    if not math.isfinite(value):
+        raise EdgekdError(
+            f"{data.metric} is not a number: the answers to all {len(data.dev)} dev rows are the same",
+            "Train longer or at another learning rate, or choose another metric.",
+        )
+    return Score(
+        data.metric, value, len(data.dev), {name: other for name, other in found.items() if math.isfinite(other)}
+    )
 
 
 def time(
@@ -88,6 +99,8 @@ def time(
             }
             processes = []
             for done in range(1, run.repeats + 1):
+                # Each process goes on with the rows where the one before stopped, so that samples are of all of them.
+                job["skip"] = (done - 1) * job["runs"]
                 processes.append({record["kind"]: record for record in _records(connection, job)})
                 progress(f"timing on {device.name}", done, run.repeats)
         return Timing(
@@ -137,6 +150,11 @@ def _sample(artifact: Artifact, data: Data, most: int) -> "tuple[Encoded, list[t
     texts = [data.dev.texts[row] for row in rows]
     tokenizer = load_tokenizer(artifact.path, artifact.manifest.max_length)
     return encode(tokenizer, texts), texts[:_TOKENIZER_TEXTS]
+
+
+def _longest(tokens: Encoded, count: int = 20) -> Encoded:
+    order = tokens.lengths.argsort(kind="stable")[-count:]
+    return Encoded([tokens.ids[row] for row in order], [tokens.types[row] for row in order])
 
 
 def _job(artifact: Artifact, connection: Connection, inputs: Path) -> dict[str, Any]:

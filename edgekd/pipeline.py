@@ -19,12 +19,13 @@ from edgekd.plan import STATE, Planned, placed, plan
 from edgekd.recipe import Recipe
 from edgekd.report import Report, StepReport
 from edgekd.stage import Job
-from edgekd.store import Store, write_text
+from edgekd.store import Store, writable, write_text
 
 
-def run(recipe: Recipe, store: Store, runs: Path, watcher: Watcher) -> Report:
+def run(recipe: Recipe, store: Store, runs: Path, watcher: Watcher, time_again: bool = False) -> Report:
     """Make and measure every step's artifact, then write runs/NAME/report.json and report.md.
 
+    Timings that the store has kept are used, unless `time_again`.
     Raises RefusedError, after the report is written, when an artifact fails a gate; it is not linked then.
     """
     # OpenMP's threads spin while they wait, so training slows thirtyfold when another process takes one of two cores.
@@ -33,8 +34,9 @@ def run(recipe: Recipe, store: Store, runs: Path, watcher: Watcher) -> Report:
     data = Data(recipe.data, recipe.seed)
     planned = plan(recipe, store, runs)
     folder = runs / recipe.name
+    _clear_stale(folder, planned)
     _save_state(folder, recipe, planned)
-    assess = Assessor(recipe, data, store, watcher)
+    assess = Assessor(recipe, data, store, watcher, time_again)
     found: dict[str, Assessed] = {}
     reports: list[StepReport] = []
     for number, item in enumerate(planned, start=1):
@@ -48,14 +50,22 @@ def run(recipe: Recipe, store: Store, runs: Path, watcher: Watcher) -> Report:
         reports.append(_report(item, made, found[step.id]))
         watcher.say(f"  {_summary(reports[-1])}")
         if not reports[-1].passed:
-            (folder / step.id).unlink(missing_ok=True)
+            for later in recipe.steps[number - 1 :]:  # nor is what was made from it
+                (folder / later.id).unlink(missing_ok=True)
             break
         _link(folder / step.id, store.path(item.key))
     refused = _refusal(reports[-1])
     machine = {"edgekd": __version__, **fingerprint(Device(name="local"))}
     when = datetime.now(UTC).isoformat(timespec="seconds")
     report = Report(
-        recipe.name, when, recipe.seed, data.fingerprint, recipe.overrides, machine, tuple(reports), refused
+        recipe.name,
+        when,
+        recipe.seed,
+        {**data.fingerprint, "metric": data.metric},
+        recipe.overrides,
+        machine,
+        tuple(reports),
+        refused,
     )
     report_files.write(report, folder)
     if refused:
@@ -98,7 +108,6 @@ def _manifest(item: Planned, data: Data, facts: Mapping[str, Any]) -> Manifest:
         task=data.options.task,
         labels=data.labels,
         text=data.options.text,
-        metric=data.metric,
         max_length=data.options.max_length,
         options=item.parts["options"],
         parents=item.parts["sources"],
@@ -157,12 +166,23 @@ def _save_state(folder: Path, recipe: Recipe, planned: Sequence[Planned]) -> Non
     write_text(folder / "recipe.yaml", head + yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True))
 
 
+def _clear_stale(folder: Path, planned: Sequence[Planned]) -> None:
+    """Remove what an earlier run of other options left: links to its artifacts, and the report that speaks of them."""
+    current = {item.step.id: item.key for item in planned}
+    stale = [link for link in folder.glob("*") if link.is_symlink() and current.get(link.name) != link.readlink().name]
+    if stale or not all(item.cached for item in planned):
+        stale += [folder / name for name in (report_files.JSON, report_files.MARKDOWN)]
+    for file in stale:
+        file.unlink(missing_ok=True)
+
+
 def _link(link: Path, target: Path) -> None:
     """Point runs/NAME/STEP at the store, by a relative link that is replaced in one rename."""
-    draft = link.with_name(f".{link.name}.{os.getpid()}")
-    draft.unlink(missing_ok=True)
-    draft.symlink_to(os.path.relpath(target, os.path.realpath(link.parent)))
-    draft.replace(link)
+    with writable(link):
+        draft = link.with_name(f".{link.name}.{os.getpid()}")
+        draft.unlink(missing_ok=True)
+        draft.symlink_to(os.path.relpath(target, os.path.realpath(link.parent)))
+        draft.replace(link)
 
 
 def _summary(result: StepReport) -> str:

@@ -79,9 +79,9 @@ def load(path: Path, settings: Sequence[str] = (), online: bool | None = None) -
             "Connect, name local files (--set data.source=... --set steps.ID.model=...), or add an 'offline:' block.",
             str(path),
         )
-    overrides = [(key, value, marks[("offline", key)]) for key, value in offline.items()]
+    overrides = [(key.removeprefix("steps."), value, marks[("offline", key)]) for key, value in offline.items()]
     # A setting goes over an override; what it replaces did not apply.
-    applied = (key for key in offline if not any(f"{key}.".startswith(f"{over}.") for over, _, _ in ordered))
+    applied = (key for key, _, _ in overrides if not any(f"{key}.".startswith(f"{over}.") for over, _, _ in ordered))
     recipe = _build(_apply(*_apply(raw, marks, overrides), ordered), tuple(applied), path)
     if missing := _hub_names(recipe):
         raise EdgekdError(
@@ -251,17 +251,22 @@ def _apply(
     raw, marks = copy.deepcopy(dict(given)), dict(marks)
     for text, value, place in overrides:
         path = tuple(text.split("."))
+        if path == ("steps",) or (len(path) == 2 and path[1] == "id"):
+            raise EdgekdError(f"'{text}' cannot be set", "Set fields of its steps: STEP.FIELD=VALUE.", place)
         if path[0] not in _FIELDS[:-1]:
             if path[0] not in raw["steps"]:
                 raise EdgekdError(
                     f"'{path[0]}' is no field and no step", nearest(path[0], [*_FIELDS[:-1], *raw["steps"]]), place
                 )
+            if len(path) == 1 and not isinstance(value, dict):
+                raise EdgekdError(f"step '{text}' is a mapping", f"Set its fields: {text}.FIELD=VALUE.", place)
             path = ("steps", *path)
         inner: Any = raw
         for depth, part in enumerate(path[:-1]):
             if not isinstance(inner.get(part, {}), dict):
                 raise EdgekdError(f"'{'.'.join(path[: depth + 1])}' has no fields to set", "Set it as a whole.", place)
             inner = inner.setdefault(part, {})
+            marks.setdefault(path[: depth + 1], place)
         inner[path[-1]] = value
         marks = {key: old for key, old in marks.items() if key[: len(path)] != path} | {path: place}
         if isinstance(value, dict):

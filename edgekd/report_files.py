@@ -124,7 +124,7 @@ def markdown(report: Report) -> str:
         ]
         lines.append("")
     if doubts := [f"- {step.step}, {doubt}" for step in report.steps for doubt in step.doubts]:
-        lines += ["## Doubts", "", *doubts, ""]
+        lines += ["## Doubts", "", *doubts, "", "`edgekd run --time-again` times anew.", ""]
     lines += ["## Other scores", ""]
     for step in report.steps:
         others = ", ".join(f"{name} {value:.4f}" for name, value in step.score.others.items())

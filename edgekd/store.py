@@ -63,10 +63,10 @@ class Store:
             draft.mkdir(parents=True)
             try:
                 artifact = fill(draft)
-                for file in draft.rglob("*"):
-                    _sync(file)
+                sync_tree(draft)
                 final = self.path(key)
                 final.parent.mkdir(parents=True, exist_ok=True)
+                shutil.rmtree(final, ignore_errors=True)  # half-removed: it has no manifest, or we would not be here
                 draft.replace(final)
                 _sync(final.parent)
             finally:
@@ -104,28 +104,53 @@ def writable(place: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        where = error.filename or place
+        where = error.filename2 or error.filename or place
         match error.errno:
             case errno.ENOSPC | errno.EDQUOT | errno.EFBIG:
-                free = shutil.disk_usage(_existing(place)).free
-                raise EdgekdError(
-                    f"no space left to write {where} ({free / 1e6:.0f} MB free)",
-                    "Free some space, or put the store elsewhere: --store FOLDER. The run goes on where it stopped.",
-                ) from None
-            case errno.EACCES | errno.EPERM | errno.EROFS:
+                raise _full(where, place) from None
+            case errno.EACCES | errno.EPERM | errno.EROFS if _within(where, place):
                 raise EdgekdError(
                     f"no permission to write {where}",
                     "Choose a folder of your own: edgekd run RECIPE --runs FOLDER --store FOLDER.",
                 ) from None
-            case errno.ENOTDIR | errno.EEXIST | errno.EISDIR:
+            case errno.ENOTDIR | errno.EEXIST | errno.EISDIR | errno.ENOTEMPTY if _within(where, place):
                 raise EdgekdError(
                     f"{where} is in the way: {error.strerror}", "Move it, or choose another folder."
                 ) from None
         raise
+    except EdgekdError:
+        raise
+    except Exception as error:
+        # The writers of weights, safetensors and torch, raise errors of their own, and torch's does not say why.
+        writers = isinstance(error, RuntimeError) or type(error).__name__ == "SafetensorError"
+        if writers and ("os error 28" in str(error) or _free(place) < 1_000_000):
+            raise _full(place, place) from None
+        raise
+
+
+def _full(where: object, place: Path) -> EdgekdError:
+    return EdgekdError(
+        f"no space left to write {where} ({_free(place) / 1e6:.0f} MB free)",
+        "Free some space, or put the store elsewhere: --store FOLDER. The run goes on where it stopped.",
+    )
+
+
+def _free(place: Path) -> int:
+    return shutil.disk_usage(_existing(place)).free
+
+
+def _within(where: object, place: Path) -> bool:
+    return Path(str(where)).is_relative_to(place.absolute()) or place.absolute().is_relative_to(str(where))
 
 
 def _existing(place: Path) -> Path:
     return next(folder for folder in (place, *place.absolute().parents) if folder.exists())
+
+
+def sync_tree(folder: Path) -> None:
+    """Have the disk take all of a folder, so that a rename after it cannot outlive what it names."""
+    for file in folder.rglob("*"):
+        _sync(file)
 
 
 def _sync(path: Path) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from edgekd.data_options import DataOptions
+from edgekd.data_options import SUFFIXES, DataOptions
 from edgekd.errors import EdgekdError, nearest
 
 Table = Mapping[str, list[Any]]
@@ -63,11 +63,11 @@ def from_hub(options: DataOptions, commit: str) -> Tables:
             "Check source, config and the network.",
         ) from None
     parts = []
-    for name in (options.splits.train, options.splits.dev):
+    for name in (options.splits.train or "train", options.splits.dev or "validation"):
         if name not in loaded:
             raise EdgekdError(f"data set {options.source} has no split '{name}'", nearest(name, loaded))
         parts.append({column: list(loaded[name][column]) for column in loaded[name].column_names})
-    feature = loaded[options.splits.train].features.get(options.label)
+    feature = loaded[options.splits.train or "train"].features.get(options.label)
     names = tuple(feature.names) if isinstance(feature, ClassLabel) else ()
     return Tables(parts[0], parts[1], lambda role, row: f"{options.source}, {role} row {row + 1}", names)
 
@@ -101,13 +101,32 @@ def find(options: DataOptions) -> dict[str, Path]:
         return {"train": root}
     found: dict[str, Path] = {}
     for role, wanted in (("train", options.splits.train), ("dev", options.splits.dev)):
-        names = (f"{stem}{suffix}" for stem in (wanted, *_STEMS[role]) for suffix in _READERS)
+        names = [f"{stem}{suffix}" for stem in ((wanted,) if wanted else _STEMS[role]) for suffix in SUFFIXES]
         file = next((root / name for name in names if (root / name).is_file()), None)
         if file is not None:
             found[role] = file
+        elif wanted:
+            there = [entry.stem for entry in root.iterdir() if entry.suffix in SUFFIXES]
+            raise EdgekdError(f"{root} holds no split '{wanted}'", nearest(wanted, there))
     if "train" not in found:
-        raise EdgekdError(f"{root} holds no train file", f"Name one train{', train'.join(_READERS)}.")
+        raise EdgekdError(f"{root} holds no train file", f"Name one train{', train'.join(SUFFIXES)}.")
     return found
+
+
+def _check_width(file: Path, settings: Mapping[str, Any]) -> None:
+    """The first row must be as wide as the header: the reader would take a cell too many as a row's number."""
+    with file.open(newline="", encoding="utf-8") as stream:
+        rows = csv.reader(
+            stream, delimiter=settings.get("delimiter", ","), quoting=settings.get("quoting", csv.QUOTE_MINIMAL)
+        )
+        header = settings.get("names") or next(rows, [])
+        first = next((row for row in rows if row), header)
+        if len(first) != len(header):
+            raise EdgekdError(
+                f"{len(first)} cells in this row, {len(header)} columns",
+                "Check 'columns', the separator and the quotation marks.",
+                f"{file}:{rows.line_num}",
+            )
 
 
 def checked_bytes(file: Path) -> bytes:
@@ -170,6 +189,7 @@ def _read(file: Path, options: DataOptions) -> dict[str, list[Any]]:
             settings["quoting"] = csv.QUOTE_NONE
         if options.columns:
             settings["names"] = list(options.columns)
+        _check_width(file, settings)
         # As written: "007" is no 7, and a label 1 no 1.0.
         kept = options.text if options.task == "regression" else (*options.text, options.label)
         settings["converters"] = dict.fromkeys(kept, str)

@@ -28,8 +28,8 @@ class Task(ABC):
         """The width of the model's head."""
 
     @abstractmethod
-    def target(self, value: Any, labels: Sequence[str]) -> float:
-        """A label cell as a number. Raises EdgekdError where it is none of the task's."""
+    def target(self, value: Any, labels: Sequence[str], indexed: bool) -> float:
+        """A label cell as a number; `indexed`: it may be a label's number. Raises EdgekdError where it is no label."""
 
     @abstractmethod
     def predictions(self, logits: "Floats") -> "NDArray[Any]":

@@ -4,8 +4,8 @@ It reads one JSON job from standard input and prints JSON lines, each behind a p
 cannot be taken for a record. The last record is {"kind": "end"}: without it the output was cut off.
 
 A job: {"do": "score" | "time", "artifact": FOLDER, "runtime": NAME, "threads": N, "inputs": FILE.npz, ...}
-    score  "outputs": FILE.npy, "batch": N     writes logits (rows, outputs); says the peak memory of single inferences
-    time   "runs": N, "max_s": S, "warmup_s": S, "texts": [...]   says each inference's seconds
+    score  "longest": FILE.npz, "outputs": FILE.npy   says the peak memory of the longest rows, writes logits of all
+    time   "runs": N, "skip": N, "max_s": S, "warmup_s": S, "texts": [...]   says the seconds of each, from row SKIP
 """
 
 import json
@@ -22,17 +22,23 @@ from edgekd.runtime import RUNTIMES, EngineDevice, Executable
 
 PREFIX = "@edgekd "
 VERSION = 1
-_PEAK_RUNS = 20
 
 
 def main() -> None:
     job = json.loads(sys.stdin.read())
-    rows = _rows(job["inputs"])
+    # Before anything else is in memory: what single inferences of the longest rows need.
+    rows = _rows(job["longest"] if job["do"] == "score" else job["inputs"])
     base = _peak_bytes()
     start = time.perf_counter()
     executable = RUNTIMES.get(job["runtime"])().compile(Path(job["artifact"]), EngineDevice("cpu", job["threads"]))
     say("load", seconds=time.perf_counter() - start, precision=executable.precision)
-    {"score": _score, "time": _time}[job["do"]](job, executable, rows, base)
+    if job["do"] == "score":
+        for row in rows:
+            executable.run(row)
+        say("memory", peak=_peak_bytes(), base=base)
+        _score(job, executable, _rows(job["inputs"]))
+    else:
+        _time(job, executable, rows)
     executable.close()
     say("end", version=VERSION)
 
@@ -41,29 +47,16 @@ def say(kind: str, **values: Any) -> None:
     print(PREFIX + json.dumps({"kind": kind, **values}), flush=True)
 
 
-def _score(job: dict[str, Any], executable: Executable, rows: list[dict[str, NDArray[Any]]], base: int) -> None:
-    """Peak memory first, from single inferences of the longest rows, before the batches raise it."""
-    lengths = np.array([row["input_ids"].shape[1] for row in rows])
-    order = np.argsort(lengths, kind="stable")
-    for row in order[-_PEAK_RUNS:]:
-        executable.run(rows[row])
-    say("memory", peak=_peak_bytes(), base=base)
-    outputs = np.empty((0, 0), dtype=np.float32)
-    # Batches hold rows of one length only: padding must not be able to change a score.
-    for length in np.unique(lengths):
-        same = np.flatnonzero(lengths == length)
-        for start in range(0, len(same), job["batch"]):
-            chosen = same[start : start + job["batch"]]
-            batch = {name: np.concatenate([rows[row][name] for row in chosen]) for name in rows[0]}
-            logits = executable.run(batch)["logits"]
-            if not outputs.size:
-                outputs = np.empty((len(rows), logits.shape[1]), dtype=np.float32)
-            outputs[chosen] = logits
-            say("progress", done=len(chosen))
-    np.save(job["outputs"], outputs)
+def _score(job: dict[str, Any], executable: Executable, rows: list[dict[str, NDArray[Any]]]) -> None:
+    """One row at a time, as it will be served: under dynamic quantization the rows of a batch share their ranges."""
+    logits = []
+    for row in rows:
+        logits.append(executable.run(row)["logits"][0])
+        say("progress", done=1)
+    np.save(job["outputs"], np.stack(logits).astype(np.float32))
 
 
-def _time(job: dict[str, Any], executable: Executable, rows: list[dict[str, NDArray[Any]]], base: int) -> None:
+def _time(job: dict[str, Any], executable: Executable, rows: list[dict[str, NDArray[Any]]]) -> None:
     start = time.perf_counter()
     executable.run(rows[0])
     say("first", seconds=time.perf_counter() - start)
@@ -75,7 +68,7 @@ def _time(job: dict[str, Any], executable: Executable, rows: list[dict[str, NDAr
     samples: list[float] = []
     stop, busy = time.perf_counter() + job["max_s"], time.process_time()
     while len(samples) < job["runs"] and time.perf_counter() < stop:
-        row = rows[len(samples) % len(rows)]
+        row = rows[(job["skip"] + len(samples)) % len(rows)]
         start = time.perf_counter()
         executable.run(row)
         samples.append(time.perf_counter() - start)

@@ -13,7 +13,7 @@ from edgekd.data_options import DataOptions
 from edgekd.errors import EdgekdError
 from edgekd.tokens import batches
 
-ROWS = [{"sentence": f'row {number}, "quoted" word', "label": "b" if number % 3 else "a"} for number in range(12)]
+ROWS = [{"sentence": f'row {number}, "quoted" word', "label": "b" if number % 3 else "a"} for number in range(24)]
 
 
 def data(source: Path, **more: Any) -> Data:
@@ -40,34 +40,36 @@ def write(folder: Path, form: str, rows: list[dict[str, Any]] = ROWS) -> Path:
 def test_forms_of_files_give_the_same_rows(tmp_path: Path, form: str) -> None:
     read = data(write(tmp_path, form))
     assert read.labels == ("a", "b")
-    assert len(read.dev) == 1 and len(read.train) == 11  # a tenth is held out
+    assert len(read.dev) == 2 and len(read.train) == 22  # a tenth is held out
     assert {text for (text,) in (*read.train.texts, *read.dev.texts)} == {row["sentence"] for row in ROWS}
     assert read.train.targets.dtype == np.int64
 
 
 def test_a_folder_with_both_splits(tmp_path: Path) -> None:
     write(tmp_path, "csv")
-    (tmp_path / "dev.tsv").write_text("sentence\tlabel\nonly one\ta\n")
+    (tmp_path / "dev.tsv").write_text("sentence\tlabel\nonly one\ta\nno, two\tb\n")
     read = data(tmp_path)
-    assert len(read.train) == 12 and read.dev.texts == (("only one",),)
+    assert len(read.train) == 24 and read.dev.texts == (("only one",), ("no, two",))
+    with pytest.raises(EdgekdError, match="holds no split 'heldout'"):
+        data(tmp_path, splits={"dev": "heldout"}).fingerprint  # noqa: B018
 
 
 def test_a_file_without_header_and_with_loose_quotation_marks(tmp_path: Path) -> None:
     file = tmp_path / "train.tsv"
-    file.write_text('gj04\t1\t\tHe said "no.\ngj04\t0\t*\tThe "more we.\ngj04\t1\t\tNA\n')
+    file.write_text('gj04\t1\t\tHe said "no.\ngj04\t0\t*\tThe "more we.\ngj04\t1\t\tNA\ngj04\t1\t\tz\n')
     read = data(
-        file, columns=["origin", "label", "mark", "sentence"], quoting="none", labels=["no", "yes"], dev_fraction=0.34
+        file, columns=["origin", "label", "mark", "sentence"], quoting="none", labels=["no", "yes"], dev_fraction=0.5
     )
     texts = {text for (text,) in (*read.train.texts, *read.dev.texts)}
-    assert texts == {'He said "no.', 'The "more we.', "NA"}
-    assert sorted([*read.train.targets, *read.dev.targets]) == [0, 1, 1]
+    assert texts == {'He said "no.', 'The "more we.', "NA", "z"}
+    assert sorted([*read.train.targets, *read.dev.targets]) == [0, 1, 1, 1]
 
 
 def test_words_and_numbers_stay_as_written(tmp_path: Path) -> None:
     file = tmp_path / "train.csv"
-    file.write_text("sentence,label\n007,1\n1.50,0\nnull,1\n")
-    read = data(file)
-    assert {text for (text,) in (*read.train.texts, *read.dev.texts)} == {"007", "1.50", "null"}
+    file.write_text("sentence,label\n007,1\n1.50,0\nnull,1\n-0,0\n+1,1\nNaN,0\n")
+    read = data(file, dev_fraction=0.34)
+    assert {text for (text,) in (*read.train.texts, *read.dev.texts)} == {"007", "1.50", "null", "-0", "+1", "NaN"}
     assert read.labels == ("0", "1")
 
 
@@ -86,6 +88,10 @@ def test_regression_on_pairs(tmp_path: Path) -> None:
         (b"sentence,label\n", {}, "train.csv: the file has no rows"),
         (b"sentence,label\ngood,a\nbad \xe9t\xe9,b\n", {}, r"train.csv:3:5: byte 0xe9 is not UTF-8"),
         (b"text,label\nx,a\ny,b\n", {}, "train has no column 'sentence'"),
+        (b"sentence,label\nx,a,note\ny,b,note\n", {}, r"train.csv:2: 3 cells in this row, 2 columns"),
+        (b"sentence,label\nx,a\ny,a\nz,a\nw,a\n", {}, "the only label is 'a'"),
+        (b"sentence,label\nx,1\ny,2\nz,0\n", {"labels": ["1", "2"]}, r"train.csv:4: label '0' is none of 1, 2"),
+        (b"sentence,label\nx,a\ny,b\nz,a\n", {}, "a dev split of one row scores nothing"),
         (b"sentence,label\nx,a\ny,c\nz,a\n", {"labels": ["a", "b"]}, r"train.csv:3: label 'c' is none of a, b"),
         (b"sentence,label\nx,a\ny,\nz,b\n", {}, r"train.csv:3: column 'label' has no value"),
         (b"sentence,label\nx,1\ny,two\nz,3\n", {"task": "regression"}, r"train.csv:3: 'two' is not a finite number"),
@@ -96,7 +102,7 @@ def test_bad_files(tmp_path: Path, content: bytes, more: dict[str, Any], expecte
     file = tmp_path / "train.csv"
     file.write_bytes(content)
     with pytest.raises(EdgekdError, match=expected):
-        read = data(file, dev_fraction=0.01, **more)
+        read = data(file, **{"dev_fraction": 0.01, **more})
         assert read.fingerprint and read.labels is not None and len(read.train) and len(read.dev)
 
 
@@ -149,3 +155,24 @@ def test_batches_hold_every_row_once_and_little_padding() -> None:
     assert all((ours == theirs).all() for ours, theirs in zip(found, again, strict=True))
     other = list(batches(lengths, 16, seed=2))
     assert not all(len(o) == len(t) and (o == t).all() for o, t in zip(found, other, strict=True))
+
+
+def test_a_moved_row_or_another_ending_is_another_data_set(tmp_path: Path) -> None:
+    """The same bytes in other files."""
+    digests = set()
+    for name, train, dev in (("a", "x\t1\ny\t0\n", "z\t1\n"), ("b", "x\t1\n", "y\t0\nz\t1\n")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "train.tsv").write_text(train)
+        (tmp_path / name / "dev.tsv").write_text(dev)
+        digests.add(data(tmp_path / name, columns=["sentence", "label"]).digest)
+    (tmp_path / "a" / "train.tsv").rename(tmp_path / "a" / "train.csv")
+    digests.add(data(tmp_path / "a", columns=["sentence", "label"]).digest)
+    assert len(digests) == 3
+
+
+def test_a_mistyped_file_is_no_hub_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    options = DataOptions.model_validate({"source": "reviws.csv", "text": ["review"]})
+    assert not options.on_hub
+    with pytest.raises(EdgekdError, match=r"no such file or folder: reviws.csv"):
+        Data(options).fingerprint  # noqa: B018

@@ -107,7 +107,7 @@ def test_the_key_holds_no_path(
     assert all(item.cached for item in plan(load(recipe), ran.store, ran.runs))
     (moved_corpus / "train.csv").write_text((moved_corpus / "train.csv").read_text().replace("cat", "cow"))
     (first, *_) = plan(load(recipe), ran.store, ran.runs)
-    assert first.changes and first.changes[0].startswith("data.sha256")
+    assert first.changes and first.changes[0].startswith("data.sha256.train.csv")
 
 
 def test_an_artifact_that_fails_a_gate_is_refused(ran: Ran, tmp_path: Path) -> None:
@@ -118,6 +118,23 @@ def test_an_artifact_that_fails_a_gate_is_refused(ran: Ran, tmp_path: Path) -> N
     assert not (runs / "small" / "onnx").exists() and (runs / "small" / "student").exists()
     assert "**Refused.**" in (runs / "small" / "report.md").read_text()
     assert not (runs / "small" / "onnx_int8").exists()
+
+
+def test_what_an_earlier_run_left_is_not_taken_for_this_ones(ran: Ran, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    pipeline.run(load(ran.recipe), ran.store, runs, Quiet())
+    (runs / "small" / "renamed").symlink_to(ran.store.path(ran.report.steps[0].key))
+    with pytest.raises(RefusedError):
+        pipeline.run(load(ran.recipe, ["onnx.max_difference=1e-12"]), ran.store, runs, Quiet())
+    left = {link.name for link in (runs / "small").glob("*") if link.is_symlink()}
+    assert left == {"teacher", "student"}
+
+
+def test_timings_are_taken_again_when_asked_for(ran: Ran, tmp_path: Path) -> None:
+    again = pipeline.run(load(ran.recipe), ran.store, tmp_path, Quiet(), time_again=True)
+    for ours, theirs in zip(again.steps, ran.report.steps, strict=True):
+        assert ours.cached and ours.score == theirs.score
+        assert ours.timings[0].latency.seconds != theirs.timings[0].latency.seconds
 
 
 def test_a_model_made_wrong_on_purpose_is_caught(ran: Ran, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -163,6 +163,10 @@ def test_settings_override_any_field(write: Callable[..., Path]) -> None:
         ("steps.teacher.epochs", "no '='"),
         ("steps.teacher.epochs=many", "--set steps.teacher.epochs: field 'epochs': input should be a valid integer"),
         ("seed.x=1", "has no fields to set"),
+        ("steps=3", "'steps' cannot be set"),
+        ("student.id=x", "'student.id' cannot be set"),
+        ("student=5", "--set student: step 'student' is a mapping"),
+        ("student.phases.prediction=3", "--set student.phases.prediction: field 'phases.prediction': input should be"),
         ("seed=[", "not valid YAML"),
     ],
 )

@@ -27,7 +27,6 @@ def manifest(**more: object) -> Manifest:
     }
     fields |= {
         "text": ("t",),
-        "metric": "accuracy",
         "max_length": 8,
         "options": {},
         "parents": {},
@@ -73,6 +72,13 @@ def test_what_a_killed_run_left_is_cleared(tmp_path: Path) -> None:
     (tmp_path / "tmp" / "k").mkdir(parents=True)
     (tmp_path / "tmp" / "k" / "half").write_text("half")
     assert "half" not in store.publish("k", fill).manifest.files
+
+
+def test_a_half_removed_artifact_is_made_again(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    (store.publish("k", fill).path / MANIFEST).unlink()
+    assert "k" not in store
+    assert store.publish("k", fill).path == store.path("k") and "k" in store
 
 
 def test_measurements_are_kept(tmp_path: Path) -> None:
@@ -165,6 +171,16 @@ def test_a_full_disk_is_said_and_leaves_nothing(small_disk: Path) -> None:
         store.publish("k", large)
     assert "--store" in caught.value.hint
     assert "k" not in store and not list((small_disk / "tmp").iterdir())
+
+    def weights(out: Path) -> Artifact:
+        import torch
+        from safetensors.torch import save_file
+
+        save_file({"w": torch.zeros(250_000)}, out / "model.safetensors")
+        return Artifact.seal(out, manifest())
+
+    with pytest.raises(EdgekdError, match="no space left"):
+        store.publish("k", weights)
     with pytest.raises(EdgekdError, match="no space left"):
         write_text(small_disk / "report.json", "x" * 1_000_000)
     assert not list(small_disk.glob("*report*"))

@@ -33,7 +33,8 @@ class Local(Connection):
 
     def run(self, argv: Sequence[str], stdin: str, deadline: float) -> Iterator[str]:
         process = subprocess.Popen(
-            [sys.executable, "-m", *argv],
+            # -P: a file of the user's called numpy.py, in the current folder, is not ours to import.
+            [sys.executable, "-P", "-m", *argv],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

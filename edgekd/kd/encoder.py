@@ -112,18 +112,22 @@ def depth(model: Any) -> int:
 
 
 def load_classifier(folder: Path, **config: Any) -> Any:
-    """An encoder with a head for `num_labels` and `problem_type`, float32, from a local folder of safetensors."""
+    """An encoder with a head for `num_labels` and `problem_type`, float32, from a local folder of safetensors.
+
+    A head in the folder is kept where it fits; with `config`, one of another size is made anew.
+    """
     try:
         with _quiet():
             return transformers.AutoModelForSequenceClassification.from_pretrained(
                 folder,
+                ignore_mismatched_sizes=bool(config),
                 local_files_only=True,
                 trust_remote_code=False,
                 use_safetensors=True,
                 dtype=torch.float32,
                 **config,
             )
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         raise EdgekdError(
             f"{folder} cannot be loaded as an encoder: {error}", "It needs config.json and model.safetensors."
         ) from None

@@ -1,6 +1,7 @@
 """From a stage's job to a trained folder: what every training stage does around the loop."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,6 +49,9 @@ def fit(
     split = job.data.train
     tokens = split.encode(job.out / TOKENIZER, job.data.options.max_length)
     student: Any = learner.student
+    longest, limit = int(tokens.lengths.max()), getattr(student.config, "max_position_embeddings", math.inf)
+    if longest > limit:
+        raise EdgekdError(f"inputs of {longest} tokens, the encoder takes {limit}", f"Set data.max_length to {limit}.")
     rows = Rows(tokens, split.targets, student.config.pad_token_id or 0)
     training = Training(learner, phases, rows, job.seed, job.scratch, job.progress, precision, checkpoint_s)
     history = training.run()

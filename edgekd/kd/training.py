@@ -26,13 +26,14 @@ from transformers import get_scheduler
 from edgekd.errors import EdgekdError
 from edgekd.kd.objective import Learner
 from edgekd.kd.phase import Phase
+from edgekd.store import sync_tree
 from edgekd.tokens import Encoded, batches
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Precision = Literal["auto", "fp32", "bf16"]
-_LEARNER, _STATE = "learner.safetensors", "state"
+_LEARNER, _STATE, _POSITION = "learner.safetensors", "state", "position.json"
 _NO_DECAY = ("bias", "LayerNorm", "layer_norm", "norm.weight")
 
 
@@ -215,7 +216,8 @@ def _save(scratch: Path, position: _Position, write: Callable[[Path], None]) -> 
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
     write(draft)
-    (draft / "position.json").write_text(json.dumps(vars(position)))
+    (draft / _POSITION).write_text(json.dumps(vars(position)))
+    sync_tree(draft)
     shutil.rmtree(scratch / name, ignore_errors=True)
     draft.replace(scratch / name)
     for older in _checkpoints(scratch):
@@ -227,7 +229,10 @@ def _last(scratch: Path) -> tuple[_Position, Path | None]:
     for draft in scratch.glob("draft-*"):
         shutil.rmtree(draft, ignore_errors=True)
     for folder in reversed(list(_checkpoints(scratch))):
-        return _Position(**json.loads((folder / "position.json").read_text())), folder
+        try:
+            return _Position(**json.loads((folder / _POSITION).read_text())), folder
+        except (OSError, ValueError, TypeError):  # cut off with the machine's power: the one before it serves
+            shutil.rmtree(folder, ignore_errors=True)
     return _Position(0, 0, [], {}), None
 
 

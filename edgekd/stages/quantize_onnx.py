@@ -53,7 +53,9 @@ class QuantizeOnnx(Stage):
 
         assert job.source is not None
         logging.getLogger().setLevel(logging.ERROR)  # the quantizer logs its advice to the root logger
-        source, target = job.source.path / "model.onnx", job.out / "model.onnx"
+        # A copy: the quantizer writes a file beside what it reads, and a sealed artifact is not its place.
+        source, target = job.scratch / "source.onnx", job.out / "model.onnx"
+        source.write_bytes((job.source.path / "model.onnx").read_bytes())
         if self.mode == "dynamic":
             self._dynamic(source, target)
         else:

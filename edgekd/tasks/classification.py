@@ -43,13 +43,12 @@ class Classification(Task):
     def outputs(self, labels: Sequence[str]) -> int:
         return len(labels)
 
-    def target(self, value: Any, labels: Sequence[str]) -> float:
+    def target(self, value: Any, labels: Sequence[str], indexed: bool) -> float:
         text = str(value).strip()
+        if indexed and text.isdecimal() and int(text) < len(labels):
+            return int(text)
         if text in labels:
             return labels.index(text)
-        # A number is an index into the labels, as hub data sets store it.
-        if text.isdecimal() and int(text) < len(labels):
-            return int(text)
         raise EdgekdError(f"label {text!r} is none of {', '.join(labels)}", nearest(text, labels))
 
     def predictions(self, logits: "Floats") -> "NDArray[Any]":

@@ -38,7 +38,7 @@ class Regression(Task):
     def outputs(self, labels: Sequence[str]) -> int:
         return 1
 
-    def target(self, value: Any, labels: Sequence[str]) -> float:
+    def target(self, value: Any, labels: Sequence[str], indexed: bool) -> float:
         try:
             number = float(value)
         except (TypeError, ValueError):

@@ -23,7 +23,7 @@ KINDS = ["bert", "roberta", "electra", "distilbert", "albert"]
 
 def artifact(path: Path, form: str) -> Artifact:
     fields: dict[str, Any] = {"key": "k", "stage": "s", "stage_version": 1, "format": form, "task": "classification"}
-    fields |= {"labels": ("no", "yes"), "text": ("sentence",), "metric": "accuracy", "max_length": 32}
+    fields |= {"labels": ("no", "yes"), "text": ("sentence",), "max_length": 32}
     return Artifact(path, Manifest(**fields, options={}, parents={}, data={}, libraries={}))
 
 
@@ -65,6 +65,42 @@ def test_an_export_gives_the_models_outputs(kind: str, job: Callable[..., Job], 
     theirs.close()
     text = onnx.load(str(work.out / "model.onnx")).SerializeToString()
     assert b"site-packages" not in text and str(tmp_path).encode() not in text
+
+
+def test_an_export_with_a_wrong_mask_is_caught(
+    encoder: Path, job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from edgekd.kd import encoder as encoders
+
+    honest = encoders.load_classifier
+
+    def deaf(folder: Path, **config: Any) -> Any:
+        """A model that, when it is exported, does not see the mask."""
+        model = honest(folder, **config)
+        if "attn_implementation" in config:
+            forward = model.forward
+            model.forward = lambda attention_mask, **inputs: forward(attention_mask=attention_mask * 0, **inputs)
+        return model
+
+    monkeypatch.setattr(encoders, "load_classifier", deaf)
+    monkeypatch.setattr(encoders, "input_names", lambda model: ("input_ids", "attention_mask", "token_type_ids"))
+    with pytest.raises(EdgekdError, match="a padded batch differs by"):
+        STAGES.get("export_onnx").model_validate({"source": "x"}).run(job("onnx", artifact(encoder, "torch")))
+
+
+def test_inputs_longer_than_the_encoder_takes(encoder: Path, job: Callable[..., Job]) -> None:
+    work = job("teacher", None)
+    long = " ".join(["cat"] * 60)
+    work.data.__dict__["train"] = type(work.data.train)(((long,), ("a",)), work.data.train.targets[:2])
+    work.data.__dict__["options"] = work.data.options.changed(max_length=64)
+    with pytest.raises(EdgekdError, match="inputs of 62 tokens, the encoder takes 40"):
+        STAGES.get("finetune").model_validate({"model": str(encoder), "epochs": 1}).run(work)
+
+
+def test_a_head_of_another_size_is_made_anew(tmp_path: Path, encoder: Path) -> None:
+    from edgekd.kd.encoder import load_classifier
+
+    assert load_classifier(encoder, num_labels=5).classifier.weight.shape == (5, 32)
 
 
 def test_an_export_is_the_same_file_each_time(encoder: Path, job: Callable[..., Job]) -> None:

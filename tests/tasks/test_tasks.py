@@ -23,9 +23,11 @@ def test_classification_answers() -> None:
     (answer,) = task.decode(np.array([[0.0, np.log(3.0)]]), ("no", "yes"))
     assert answer == {"label": "yes", "scores": {"no": 0.25, "yes": 0.75}}
     assert task.outputs(("a", "b", "c")) == 3
-    assert [task.target(value, ("b", "a")) for value in ("a", " b ", 1, "0")] == [1, 0, 1, 0]
-    with pytest.raises(EdgekdError, match="label 'c' is none of b, a"):
-        task.target("c", ("b", "a"))
+    assert [task.target(value, ("b", "a"), True) for value in ("a", " b ", 1, "0")] == [1, 0, 1, 0]
+    assert task.target(1, ("1", "2", "3"), indexed=True) == 1 and task.target("1", ("1", "2"), indexed=False) == 0
+    for value in ("c", "0"):
+        with pytest.raises(EdgekdError, match=f"label '{value}' is none of b, a"):
+            task.target(value, ("b", "a"), indexed=False)
     ours, theirs = np.array([[1.0, 0.0], [1.0, 0.0]]), np.array([[1.0, 0.0], [0.0, 1.0]])
     assert task.agreement(ours, theirs) == 0.5
 
@@ -39,8 +41,8 @@ def test_regression() -> None:
     assert scores["pearson"] == pytest.approx(np.corrcoef(predicted, true)[0, 1])
     assert scores["spearman"] == pytest.approx(1.0) and scores["negative_mse"] == pytest.approx(-1 / 3)
     assert task.decode(logits, ())[2] == {"value": 4.0} and task.outputs(()) == 1
-    assert task.target("2.5", ()) == 2.5
+    assert task.target("2.5", (), False) == 2.5
     for bad in ("x", None, "nan", "inf"):
         with pytest.raises(EdgekdError, match="is not a finite number"):
-            task.target(bad, ())
+            task.target(bad, (), False)
     assert task.agreement(logits + 0.01, logits) == 1.0 and task.agreement(logits + 1, logits) == 0.0
