@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any, Self
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict
 
@@ -20,10 +20,6 @@ class Options(BaseModel):
                 yield from (((spoken, *path), found) for path, found in value.marked(marker))
             elif isinstance(value, str) and any(isinstance(mark, marker) for mark in field.metadata):
                 yield (spoken,), value
-
-    def changed(self, **fields: Any) -> Self:
-        """A copy with other values, validated again."""
-        return self.model_validate({**self.model_dump(by_alias=True), **fields})
 
 
 @dataclass(frozen=True)

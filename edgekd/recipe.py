@@ -39,7 +39,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A validated recipe. `overrides` are those of the offline block that applied; `raw` is the resolved mapping."""
+    """A validated recipe. `overrides` are those of the offline block that applied."""
 
     name: str
     data: DataOptions
@@ -47,8 +47,6 @@ class Recipe:
     steps: tuple[Step, ...]
     devices: tuple[Device, ...]
     overrides: tuple[str, ...]
-    raw: Mapping[str, Any]
-    where: Mapping[str, str]
 
 
 def load(path: Path, settings: Sequence[str] = (), online: bool | None = None) -> Recipe:
@@ -143,8 +141,7 @@ def _build(given: tuple[dict[str, Any], Marks], overrides: tuple[str, ...], path
             loaded.append(load_device(device, path.parent))
         except EdgekdError as error:
             raise error.at(marks.get(("devices", number), marks.get(("devices",), top))) from None
-    where = {".".join(map(str, key)): place for key, place in marks.items()}
-    return Recipe(name, data, seed, tuple(steps), tuple(loaded), overrides, raw, where)
+    return Recipe(name, data, seed, tuple(steps), tuple(loaded), overrides)
 
 
 _NAME_CHARACTERS = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")

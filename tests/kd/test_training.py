@@ -91,7 +91,7 @@ def test_the_teacher_is_no_part_of_what_is_trained(learner: Callable[[], Learner
 
 
 def test_distillation_lowers_every_term(learner: Callable[[], Learner], tmp_path: Path) -> None:
-    phase = PHASES[0].changed(epochs=12, learning_rate=1e-3)
+    phase = PHASES[0].model_copy(update={"epochs": 12, "learning_rate": 1e-3})
     history = Training(learner(), [phase], rows(), 5, tmp_path, quiet).run()
     for term in ("embedding", "hidden", "attention"):
         assert history[-1][term] < 0.9 * history[0][term], term

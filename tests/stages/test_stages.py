@@ -92,7 +92,7 @@ def test_inputs_longer_than_the_encoder_takes(encoder: Path, job: Callable[..., 
     work = job("teacher", None)
     long = " ".join(["cat"] * 60)
     work.data.__dict__["train"] = type(work.data.train)(((long,), ("a",)), work.data.train.targets[:2])
-    work.data.__dict__["options"] = work.data.options.changed(max_length=64)
+    work.data.__dict__["options"] = work.data.options.model_copy(update={"max_length": 64})
     with pytest.raises(EdgekdError, match="inputs of 62 tokens, the encoder takes 40"):
         STAGES.get("finetune").model_validate({"model": str(encoder), "epochs": 1}).run(work)
 
