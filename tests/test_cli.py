@@ -131,7 +131,14 @@ def test_a_bug_ends_with_3_and_a_log(
 
 def test_an_interrupt_ends_with_130_and_the_run_goes_on(ran: Ran, tmp_path: Path) -> None:
     argv = [sys.executable, "-m", "edgekd", "run", str(ran.recipe), "--runs", str(tmp_path)]
-    process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        argv,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell's background job ignores interrupts, and so would its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     assert process.stdout
     for line in process.stdout:
         if line.startswith("[1/4]"):
