@@ -59,10 +59,6 @@ class Data:
         }
         return {**chosen, "source": "files", "sha256": files, "seed": self.seed}
 
-    @property
-    def digest(self) -> str:
-        return hashlib.sha256(repr(sorted(self.fingerprint.items())).encode()).hexdigest()
-
     @cached_property
     def labels(self) -> tuple[str, ...]:
         """The declared labels, or else those of the train split, sorted."""

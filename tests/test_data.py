@@ -134,10 +134,10 @@ def test_a_preset_serves_local_files_too(tmp_path: Path) -> None:
 
 def test_the_fingerprint_is_of_what_counts(tmp_path: Path) -> None:
     first = data(write(tmp_path, "csv"))
-    assert data(tmp_path / "train.csv", max_length=64).digest != first.digest
+    assert data(tmp_path / "train.csv", max_length=64).fingerprint != first.fingerprint
     (tmp_path / "moved").mkdir()
-    assert data(write(tmp_path / "moved", "csv")).digest == first.digest
-    assert data(write(tmp_path, "csv", ROWS[1:])).digest != first.digest
+    assert data(write(tmp_path / "moved", "csv")).fingerprint == first.fingerprint
+    assert data(write(tmp_path, "csv", ROWS[1:])).fingerprint != first.fingerprint
 
 
 def test_the_limit_is_on_train_rows(tmp_path: Path) -> None:
@@ -164,9 +164,9 @@ def test_a_moved_row_or_another_ending_is_another_data_set(tmp_path: Path) -> No
         (tmp_path / name).mkdir()
         (tmp_path / name / "train.tsv").write_text(train)
         (tmp_path / name / "dev.tsv").write_text(dev)
-        digests.add(data(tmp_path / name, columns=["sentence", "label"]).digest)
+        digests.add(str(data(tmp_path / name, columns=["sentence", "label"]).fingerprint["sha256"]))
     (tmp_path / "a" / "train.tsv").rename(tmp_path / "a" / "train.csv")
-    digests.add(data(tmp_path / "a", columns=["sentence", "label"]).digest)
+    digests.add(str(data(tmp_path / "a", columns=["sentence", "label"]).fingerprint["sha256"]))
     assert len(digests) == 3
 
 

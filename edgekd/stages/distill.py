@@ -82,7 +82,7 @@ class Distill(Stage):
         if isinstance(self.model, LayersOf):
             giver = job.sources[self.model.from_]
             (job.out / TOKENIZER).write_bytes((giver.path / TOKENIZER).read_bytes())
-            model = encoder.load_classifier(giver.path)
+            model = teacher if giver is job.source else encoder.load_classifier(giver.path)
             student = encoder.chosen_layers(model, _numbers(self.model.layers, encoder.depth(model)))
         else:
             folder = hub.fetch(self.model)
