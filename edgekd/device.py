@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 # The host may set it for its own training; a device's processes run as their runtime's defaults have it.
-WAIT_POLICY = "OMP_WAIT_POLICY"
+SPIN_COUNT = "GOMP_SPINCOUNT"
 
 
 class RunOptions(Options):

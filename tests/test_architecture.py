@@ -19,7 +19,7 @@ FLOORS = [
     ["tables", "report_files"],
     ["data"],
     ["stage"],
-    ["kd.phase", "kd.mappings", "kd.losses", "kd.encoder", "kd"],
+    ["kd.phase", "kd.mappings", "kd.losses", "kd.encoder", "kd.heap", "kd"],
     ["kd.method", "kd.objective", "runtimes.*"],
     ["kd.methods.*", "kd.training"],
     ["kd.fitting"],

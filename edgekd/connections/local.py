@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from edgekd.device import WAIT_POLICY, Connection, Transport
+from edgekd.device import SPIN_COUNT, Connection, Transport
 from edgekd.errors import EdgekdError
 
 
@@ -40,7 +40,7 @@ class Local(Connection):
             stderr=subprocess.PIPE,
             text=True,
             encoding="utf-8",
-            env={name: value for name, value in os.environ.items() if name != WAIT_POLICY},
+            env={name: value for name, value in os.environ.items() if name != SPIN_COUNT},
         )
         assert process.stdin and process.stdout and process.stderr
         late = threading.Timer(deadline, process.kill)

@@ -24,6 +24,7 @@ from torch.utils.data import DataLoader
 from transformers import get_scheduler
 
 from edgekd.errors import EdgekdError
+from edgekd.kd.heap import kept_heap
 from edgekd.kd.objective import Learner
 from edgekd.kd.phase import Phase
 from edgekd.store import sync_tree
@@ -84,7 +85,8 @@ class Training:
         wrapped = accelerator.prepare_model(self.learner)
         for number in range(position.phase, len(self.phases)):
             self.learner.phase = self.phases[number]
-            self._phase(accelerator, wrapped, number, position, saved if position.step else None)
+            with kept_heap():
+                self._phase(accelerator, wrapped, number, position, saved if position.step else None)
             position = _Position(number + 1, 0, position.history, {})
             weights = _weights(self.learner)
             _save(self.scratch, position, lambda folder, weights=weights: save_file(weights, folder / _LEARNER))  # type: ignore[misc]
