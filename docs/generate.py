@@ -4,7 +4,7 @@ import inspect
 from pathlib import Path
 
 from edgekd.data_options import DataOptions, Splits
-from edgekd.device import Device, RunOptions, Transport
+from edgekd.device import CONNECTIONS, Device, RunOptions
 from edgekd.explaining import fields_table
 from edgekd.kd.method import METHODS
 from edgekd.kd.phase import Phase, Terms
@@ -35,7 +35,8 @@ def reference() -> str:
         method = METHODS.get(name)
         phases = ", ".join(phase.name for phase in method.phases(regression=False))
         parts.append(f"## method {name}\n\n{inspect.getdoc(inspect.getmodule(method))}\n\nPhases: {phases}.\n")
-    parts += [section("device", Device), section("device.transport", Transport), section("device.run", RunOptions)]
+    parts += [section("device", Device), section("device.run", RunOptions)]
+    parts += [section(f"device.transport of type {name}", CONNECTIONS.get(name)) for name in CONNECTIONS.names]
     return "\n".join(parts)
 
 

@@ -1,8 +1,8 @@
 """An artifact is scored by the runtime that serves it, timed on every device, and held to its source."""
 
 import hashlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from edgekd import measure, worker
@@ -11,7 +11,7 @@ from edgekd.data import Data
 from edgekd.device import Device
 from edgekd.recipe import Recipe
 from edgekd.report import Gate, Score, Timing
-from edgekd.runtime import serving
+from edgekd.runtime import RUNTIMES, installed, serving
 from edgekd.stage import Tolerance
 from edgekd.store import Store
 
@@ -56,60 +56,76 @@ class Assessor:
         basis = {
             "artifact": artifact.digest,
             "worker": worker.VERSION,
-            "runtime": measure.runtime_versions(runtime),
+            "runtime": installed(RUNTIMES.get(runtime).libraries),
         }
-        kept = self._kept({**basis, "what": "outputs", "data": self.data.fingerprint}, lambda: self._outputs(artifact))
+        local = Device(name="local")
+        devices = [device for device in self.recipe.devices if device.serves(runtime)]
+        told = {device.name: self._outputs(artifact, device, basis) for device in devices if not device.here}
+        kept = self._outputs(artifact, local, basis)
         logits = np.array(kept["logits"], dtype=np.float32)
         score = measure.score(logits, self.data)
         timings = tuple(
-            self._timing(artifact, device, threads, basis, kept["memory"])
-            for device in self.recipe.devices
+            self._timing(artifact, device, threads, basis, told.get(device.name, kept)["facts"])
+            for device in devices
             for threads in device.run.threads
         )
-        gates = self._gates(tolerance, logits, score, source) if source is not None else ()
-        return Assessed(artifact, logits, score, timings, gates)
+        gates: list[Gate] = []
+        if source is not None:
+            gates += self._gates(tolerance, logits, source)
+            if (limit := tolerance.max_difference) is not None:
+                padding = kept["facts"]["padding"]
+                gates.append(Gate("largest difference that padding makes", padding, limit, padding <= limit))
+            for name, found in told.items():
+                # A runtime that loads a file can be wrong in silence: what a device serves, it has to show there.
+                there = self._gates(tolerance, np.array(found["logits"], dtype=np.float32), source)
+                gates += [replace(gate, name=f"{gate.name} on {name}") for gate in there]
+        return Assessed(artifact, logits, score, timings, tuple(gates))
 
-    def _outputs(self, artifact: Artifact) -> dict[str, Any]:
-        connection = Device(name="local").connect()
-        try:
-            logits, memory = measure.outputs(artifact, self.data, connection, self.watcher.progress)
-        finally:
-            connection.close()
-        return {"logits": logits.tolist(), "memory": memory}
+    def _outputs(self, artifact: Artifact, device: Device, basis: Mapping[str, Any]) -> dict[str, Any]:
+        def compute() -> dict[str, Any]:
+            connection = device.connect()
+            try:
+                logits, facts = measure.outputs(artifact, self.data, connection, self.watcher.progress)
+            finally:
+                connection.close()
+            return {"logits": logits.tolist(), "facts": facts}
+
+        key = {**basis, "what": "outputs", "data": self.data.fingerprint}
+        if not device.here:
+            key |= {"transport": device.model_dump(mode="json")["transport"]}
+        return self._kept(key, compute)  # type: ignore[no-any-return]
 
     def _timing(
-        self, artifact: Artifact, device: Device, threads: int, basis: Mapping[str, Any], memory: dict[str, Any]
+        self, artifact: Artifact, device: Device, threads: int, basis: Mapping[str, Any], facts: dict[str, Any]
     ) -> Timing:
         def compute() -> dict[str, Any]:
             # Two runs on one store must not time at once: each would measure the other.
             busy = f"  another run is timing on {device.name}; waiting"
             with self.store.lock(f"device-{device.name}", lambda: self.watcher.say(busy)):
-                timing = measure.time(artifact, self.data, device, threads, memory, self.watcher.progress)
+                timing = measure.time(artifact, self.data, device, threads, facts, self.watcher.progress)
             return measure.to_json(timing)
 
         options = device.model_dump(mode="json")
         key = {**basis, "what": "time", "device": options, "threads": threads, "on": fingerprint(device)}
         return measure.from_json(self._kept(key, compute, self.again))
 
-    def _gates(
-        self, tolerance: Tolerance, logits: "NDArray[np.floating[Any]]", score: Score, source: Assessed
-    ) -> tuple[Gate, ...]:
-        gates = []
+    def _gates(self, tolerance: Tolerance, logits: "NDArray[np.floating[Any]]", source: Assessed) -> Iterator[Gate]:
+        """The comparisons with the source that the stage asks for, of logits (rows, outputs)."""
+        metric, theirs = source.score.metric, source.score.value
+        ours = measure.value(logits, self.data)
         if (limit := tolerance.max_difference) is not None:
             difference = float(abs(logits - source.logits).max())
-            gates.append(Gate("largest difference of an output", difference, limit, difference <= limit))
+            yield Gate("largest difference of an output", difference, limit, difference <= limit)
         if (limit := tolerance.max_drop) is not None:
-            drop = source.score.value - score.value
-            gates.append(Gate(f"drop of {score.metric}", drop, limit, drop <= limit))
+            drop = theirs - ours
+            yield Gate(f"drop of {metric}", drop, limit, drop <= limit)
         if (limit := tolerance.min_agreement) is not None:
             agreement = self.data.task.agreement(logits, source.logits)
-            gates.append(Gate("share of equal answers", agreement, limit, agreement >= limit))
+            yield Gate("share of equal answers", agreement, limit, agreement >= limit)
         if (limit := tolerance.min_kept) is not None:
             # A share means nothing of a source that scores nothing, or whose metric is negative: then no worse will do.
-            ours, theirs = score.value, source.score.value
             kept = ours / theirs if theirs > 0 else float(ours >= theirs)
-            gates.append(Gate(f"share of the source's {score.metric}", kept, limit, kept >= limit))
-        return tuple(gates)
+            yield Gate(f"share of the source's {metric}", kept, limit, kept >= limit)
 
     def _kept(self, key: Mapping[str, Any], compute: Callable[[], Any], again: bool = False) -> Any:
         digest = hashlib.sha256(canonical(key).encode()).hexdigest()[:32]

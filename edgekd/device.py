@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
+from pydantic import Field, field_serializer
 
 from edgekd.options import Options
 from edgekd.registry import Registry
@@ -30,31 +30,17 @@ class RunOptions(Options):
     repeats: int = Field(3, ge=1, description="Fresh processes the timed inferences are spread over")
 
 
-class Transport(Options):
-    """How the device is reached."""
-
-    type: str = Field("local", description="Kind of connection: local")
-
-
-class Device(Options):
-    """One machine that artifacts are timed on."""
-
-    name: str = Field(description="Name used in recipes and reports")
-    transport: Transport = Field(Transport(), description="How the device is reached")
-    run: RunOptions = Field(RunOptions(), description="How it is timed")
-    emulated: bool = Field(False, description="Emulated hardware: its latencies are never claimed")
-
-    def connect(self) -> "Connection":
-        """The open connection. Raises EdgekdError where the device cannot be reached."""
-        return CONNECTIONS.get(self.transport.type).open(self.transport)
-
-
-class Connection(ABC):
-    """A way to run a command on a device and to move files there and back."""
+class Connection(Options, ABC):
+    """A way to run a command on a device and to move files there. Its options are what a device file says of it."""
 
     @classmethod
-    @abstractmethod
-    def open(cls, transport: Transport) -> "Self": ...
+    def kind(cls) -> str:
+        """Its file's name, by which device files name it."""
+        return cls.__module__.rpartition(".")[2]
+
+    def open(self) -> "Self":
+        """Raises EdgekdError where the device cannot be reached."""
+        return self
 
     @abstractmethod
     def fingerprint(self) -> dict[str, Any]:
@@ -71,8 +57,40 @@ class Connection(ABC):
         `deadline` is in seconds. Raises EdgekdError with the end of standard error when it fails or runs over.
         """
 
-    @abstractmethod
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """End what `open` began."""
 
 
 CONNECTIONS: Registry[Connection] = Registry("edgekd.connections", Connection, "connection")  # type: ignore[type-abstract]
+
+
+def _local() -> Connection:
+    return CONNECTIONS.get("local")()
+
+
+class Device(Options):
+    """One machine that artifacts are timed on, and scored on too unless it is this one."""
+
+    name: str = Field(description="Name used in recipes and reports")
+    transport: Connection = Field(default_factory=_local, description="How the device is reached: {type: KIND, ...}")
+    runtimes: tuple[str, ...] | None = Field(
+        None, min_length=1, description="Runtimes that it has: artifacts of others are left out there; default: all"
+    )
+    run: RunOptions = Field(RunOptions(), description="How it is timed")
+    emulated: bool = Field(False, description="Emulated hardware: its latencies are never claimed")
+
+    @field_serializer("transport")
+    def _spoken(self, transport: Connection) -> dict[str, Any]:
+        return {"type": transport.kind(), **transport.model_dump(mode="json")}
+
+    @property
+    def here(self) -> bool:
+        """Whether it is this very machine and Python."""
+        return self.transport.kind() == "local"
+
+    def serves(self, runtime: str) -> bool:
+        return self.runtimes is None or runtime in self.runtimes
+
+    def connect(self) -> Connection:
+        """The open connection. Raises EdgekdError where the device cannot be reached."""
+        return self.transport.open()

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, Literal
 
 from edgekd.data_options import DataOptions, Splits
-from edgekd.device import CONNECTIONS, Device, RunOptions, Transport
+from edgekd.device import CONNECTIONS, Device, RunOptions
 from edgekd.errors import EdgekdError, nearest
 from edgekd.options import Options
 from edgekd.registry import Registry
@@ -17,7 +17,7 @@ from edgekd.task import TASKS
 
 _OPTIONS: dict[str, tuple[type[Options], ...]] = {
     "data": (DataOptions, Splits),
-    "device": (Device, Transport, RunOptions),
+    "device": (Device, RunOptions),
 }
 
 
@@ -36,7 +36,7 @@ def fields_table(kind: type[Options]) -> str:
     """The fields of options as a Markdown table."""
     lines = ["| field | type | default | |", "|---|---|---|---|"]
     for name, kept in kind.model_fields.items():
-        default = "required" if kept.is_required() else f"`{_shown(kept.default)}`"
+        default = "required" if kept.is_required() else f"`{_shown(kept.get_default(call_default_factory=True))}`"
         kind_text = _type(kept.annotation).replace("|", "&#124;")
         lines.append(f"| `{kept.alias or name}` | {kind_text} | {default} | {kept.description or ''} |")
     return "\n".join(lines)

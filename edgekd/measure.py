@@ -18,8 +18,7 @@ from edgekd.data import Data
 from edgekd.device import Connection, Device
 from edgekd.errors import EdgekdError
 from edgekd.report import Latency, Score, Timing
-from edgekd.runtime import RUNTIMES, serving
-from edgekd.stage import versions
+from edgekd.runtime import serving
 from edgekd.tokens import Encoded
 
 if TYPE_CHECKING:
@@ -34,7 +33,9 @@ _TOKENIZER_TEXTS = 200
 def outputs(
     artifact: Artifact, data: Data, connection: Connection, progress: Progress
 ) -> "tuple[NDArray[np.float32], dict[str, Any]]":
-    """Logits of the dev split (rows, outputs) by the runtime that serves the artifact, and its memory in bytes."""
+    """Logits of the dev split (rows, outputs) by the runtime that serves the artifact, and what its process told:
+    memory in bytes (peak, base, held), the precision that really ran, the libraries' versions.
+    """
     import numpy as np
 
     with tempfile.TemporaryDirectory(prefix="edgekd-") as folder:
@@ -45,11 +46,11 @@ def outputs(
         _pack(_longest(tokens), longest)
         job = {**_job(artifact, connection, inputs), "do": "score", "threads": 1}
         job |= {"longest": connection.push(longest), "outputs": str(target)}
-        memory: dict[str, Any] = {}
+        facts: dict[str, Any] = {}
         done = 0
         for record in _records(connection, job):
-            if record["kind"] == "memory":
-                memory = {"peak": record["peak"], "base": record["base"]}
+            if record["kind"] == "facts":
+                facts = {name: value for name, value in record.items() if name != "kind"}
             elif record["kind"] == "progress":
                 done += record["done"]
                 progress("scoring", done, len(tokens.ids))
@@ -59,11 +60,11 @@ def outputs(
         raise EdgekdError(
             f"{artifact.path.name}: {bad} of {len(logits)} rows give no finite number", "Look at the step before it."
         )
-    return logits, memory
+    return logits, facts
 
 
 def score(logits: "NDArray[np.floating[Any]]", data: Data) -> Score:
-    """All of the task's metrics on dev; the recipe's own is the value."""
+    """All of the task's metrics on dev; the recipe's own is the value. Raises EdgekdError where that is no number."""
     predicted = data.task.predictions(logits)
     found = {name: metric(predicted, data.dev.targets) for name, metric in data.task.metrics.items()}
     value = found.pop(data.metric)
@@ -72,13 +73,18 @@ def score(logits: "NDArray[np.floating[Any]]", data: Data) -> Score:
             f"{data.metric} is not a number: the answers to all {len(data.dev)} dev rows are the same",
             "Train longer or at another learning rate, or choose another metric.",
         )
-    return Score(
-        data.metric, value, len(data.dev), {name: other for name, other in found.items() if math.isfinite(other)}
-    )
+    others = {name: other for name, other in found.items() if math.isfinite(other)}
+    return Score(data.metric, value, len(data.dev), others)
+
+
+def value(logits: "NDArray[np.floating[Any]]", data: Data) -> float:
+    """The recipe's metric on dev; minus infinity where it is no number, so that it passes no gate."""
+    found = float(data.task.metrics[data.metric](data.task.predictions(logits), data.dev.targets))
+    return found if math.isfinite(found) else -math.inf
 
 
 def time(
-    artifact: Artifact, data: Data, device: Device, threads: int, memory: dict[str, Any], progress: Progress
+    artifact: Artifact, data: Data, device: Device, threads: int, facts: dict[str, Any], progress: Progress
 ) -> Timing:
     """Time single inferences over dev rows at their real lengths, in `repeats` fresh processes."""
     connection = device.connect()
@@ -107,7 +113,7 @@ def time(
             device=device.name,
             runtime=job["runtime"],
             threads=threads,
-            fingerprint={**connection.fingerprint(), "worker": worker.VERSION, **runtime_versions(job["runtime"])},
+            fingerprint={**connection.fingerprint(), "worker": worker.VERSION, **facts["libraries"]},
             load=tuple(process["load"]["seconds"] for process in processes),
             first=tuple(process["first"]["seconds"] for process in processes),
             latency=Latency(
@@ -115,17 +121,13 @@ def time(
                 sum(process["samples"]["cpu"] for process in processes) / max(1, threads),
             ),
             tokenizer=Latency(tuple(tuple(process["tokenizer"]["seconds"]) for process in processes)),
-            peak_memory=memory.get("peak"),
-            base_memory=memory.get("base"),
+            peak_memory=facts["peak"],
+            base_memory=facts["base"],
             when=datetime.now(UTC).isoformat(timespec="seconds"),
-            precision=processes[0]["load"]["precision"],
+            precision=facts["precision"],
         )
     finally:
         connection.close()
-
-
-def runtime_versions(runtime: str) -> dict[str, str]:
-    return versions(RUNTIMES.get(runtime).libraries)
 
 
 def to_json(timing: Timing) -> dict[str, Any]:

@@ -35,6 +35,11 @@ class IsPretrained:
 
 
 @dataclass(frozen=True)
+class IsFile:
+    """The field names a file; the cache key holds its contents' digest, not where it lies."""
+
+
+@dataclass(frozen=True)
 class IsAside:
     """The field does not change the artifact (a limit it is held to, how often a checkpoint is written): no part of its
     cache key.

@@ -28,7 +28,7 @@ def run(recipe: Recipe, store: Store, runs: Path, watcher: Watcher, time_again: 
     Timings that the store has kept are used, unless `time_again`.
     Raises RefusedError, after the report is written, when an artifact fails a gate; it is not linked then.
     """
-    # OpenMP's threads spin while they wait, so training slows fortyfold when another process takes one of two cores; and
+    # OpenMP threads spin while they wait, so training slows fortyfold when another process takes one of two cores, and
     # without any spinning it takes twice as long when none does. A short spin is near the best of both.
     # Read once, when torch loads; what times an artifact does not inherit it.
     if "OMP_WAIT_POLICY" not in os.environ:

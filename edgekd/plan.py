@@ -12,7 +12,7 @@ from edgekd.artifact import canonical
 from edgekd.data import Data
 from edgekd.errors import EdgekdError
 from edgekd.recipe import Recipe, Step
-from edgekd.stage import versions
+from edgekd.runtime import installed
 from edgekd.store import Store
 
 STATE = "state.json"
@@ -50,7 +50,7 @@ def plan(recipe: Recipe, store: Store, runs: Path) -> list[Planned]:
                 "sources": {".".join(path): keys[source] for path, source in step.stage.sources().items()},
                 "data": data.fingerprint,
                 "seed": recipe.seed,
-                "libraries": versions(type(step.stage).libraries),
+                "libraries": installed(step.stage.needs()),
                 "offline": bool(recipe.overrides),
             }
         key = hashlib.sha256(canonical(parts).encode()).hexdigest()[:32]

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from edgekd.artifact import Artifact
+from edgekd.engine import Engine
 from edgekd.errors import EdgekdError
-from edgekd.runtime import RUNTIMES, EngineDevice, serving
+from edgekd.runtime import EngineDevice
 from edgekd.task import TASKS
 from edgekd.tokens import encode, load_tokenizer
 
@@ -20,8 +21,8 @@ def predict(folder: Path, texts: Iterable[tuple[str, ...]]) -> Iterator[dict[str
     manifest = artifact.manifest
     task = TASKS.get(manifest.task)()
     tokenizer = load_tokenizer(artifact.path, manifest.max_length)
-    executable = RUNTIMES.get(serving(manifest.format))().compile(artifact.path, EngineDevice("cpu", 0))
-    try:
+    with Engine() as engine:
+        executable = engine.compile(artifact.path, EngineDevice("cpu", 0))
         for text in texts:
             if len(text) != len(manifest.text):
                 raise EdgekdError(
@@ -30,5 +31,3 @@ def predict(folder: Path, texts: Iterable[tuple[str, ...]]) -> Iterator[dict[str
                 )
             logits = executable.run(encode(tokenizer, [text]).pad([0]))["logits"]
             yield task.decode(logits, manifest.labels)[0]
-    finally:
-        executable.close()

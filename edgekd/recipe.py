@@ -7,7 +7,7 @@ from typing import Any
 
 from edgekd import hub, yaml_marks
 from edgekd.data_options import DataOptions
-from edgekd.device import Device
+from edgekd.device import CONNECTIONS, Device
 from edgekd.errors import EdgekdError, nearest
 from edgekd.options import IsPretrained
 from edgekd.stage import STAGES, Stage
@@ -101,7 +101,20 @@ def load_device(name: str, beside: Path) -> Device:
         known = {found.stem for folder in folders for found in folder.glob("*.yaml")}
         raise EdgekdError(f"unknown device '{name}'", nearest(name, known | {"local"}))
     raw, marks = yaml_marks.read(file)
-    return validated(Device, raw, marks, ())
+    return validated(Device, {**raw, **_transport(raw, marks)} if isinstance(raw, dict) else raw, marks, ())
+
+
+def _transport(raw: Mapping[str, Any], marks: Marks) -> dict[str, Any]:
+    """The connection that a device file asks for, built from its own options."""
+    given = raw.get("transport")
+    if not isinstance(given, dict):
+        return {}
+    try:
+        kind = CONNECTIONS.get(str(given.get("type", "local")))
+    except EdgekdError as error:
+        raise error.at(marks.get(("transport", "type"), "")) from None
+    options = {name: value for name, value in given.items() if name != "type"}
+    return {"transport": validated(kind, options, marks, ("transport",))}
 
 
 def _build(given: tuple[dict[str, Any], Marks], overrides: tuple[str, ...], path: Path) -> Recipe:

@@ -1,7 +1,8 @@
 """The contract of a runtime: compile an artifact for a device, run it, account for its memory, let it go.
 
-The shape of US11941532B2 (unified backend engine): front-end device names map one to one to engine devices, a compiler
-gives an executable, the executor runs it. Standard library and numpy only, since it also serves on a board.
+The shape of US11941532B2 (unified backend engine): front-end device names map one to one to the devices of an engine
+(claim 3), its compiler gives an executable (claim 4), the executor runs it (claim 8), and memory is accounted and
+released. Standard library and numpy only, since it also serves on a board.
 """
 
 from abc import ABC, abstractmethod
@@ -10,14 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from edgekd.errors import EdgekdError
+from edgekd.errors import EdgekdError, nearest
 from edgekd.registry import Registry
+from edgekd.resident import peak
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     Arrays = Mapping[str, NDArray[np.generic]]
+    Shape = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -28,29 +31,116 @@ class EngineDevice:
     threads: int = 1
 
 
+@dataclass(frozen=True)
+class Memory:
+    """Bytes of the process that an executable is charged with.
+
+    `held`: growth of the resident memory while it was compiled, its weights and arena. `peak`: growth to the largest
+    resident memory so far, while compiling or running.
+    """
+
+    held: int
+    peak: int
+
+
 class Executable(ABC):
     """A compiled artifact. Not thread-safe."""
 
-    precision: str  # what really computes, as far as the runtime tells
+    closed = False
+    start, held = 0, 0  # bytes: resident before it was compiled, and by how much that grew; set by the engine
+
+    def memory(self) -> Memory:
+        """What it takes, as the engine accounts it. After `close` nothing is held."""
+        return Memory(0 if self.closed else self.held, max(0, peak() - self.start))
+
+    def run(self, inputs: "Arrays", outputs: "dict[str, NDArray[Any]] | None" = None) -> "dict[str, NDArray[Any]]":
+        """input_ids, attention_mask and token_type_ids, int64 (rows, length) -> logits, float32 (rows, outputs).
+
+        `outputs` of an earlier run: they are written in place, and nothing is allocated for the result.
+        Raises EdgekdError for inputs that it was not compiled for, and after `close`.
+        """
+        import numpy as np
+
+        if self.closed:
+            raise EdgekdError("this executable is closed", "Compile the artifact again.")
+        found = self.infer(inputs)
+        if outputs is None:
+            return {name: np.array(value) for name, value in found.items()}
+        for name, value in found.items():
+            if outputs[name].shape != value.shape:
+                raise EdgekdError(
+                    f"outputs given for {name} have shape {outputs[name].shape}, the result has {value.shape}",
+                    "Give outputs of a run with as many rows.",
+                )
+            np.copyto(outputs[name], value)
+        return outputs
 
     @abstractmethod
-    def run(self, inputs: "Arrays") -> "dict[str, NDArray[Any]]":
-        """input_ids, attention_mask and token_type_ids, int64 (rows, length) -> logits, float32 (rows, outputs)."""
+    def infer(self, inputs: "Arrays") -> "dict[str, NDArray[Any]]":
+        """As `run`; the arrays may lie in the runtime's own memory and are overwritten by the next call."""
 
     @abstractmethod
+    def precision(self, inputs: "Arrays") -> str:
+        """What the matrix products really computed in, as the runtime tells after running these inputs.
+
+        Told, not assumed: it may run the inputs with profiling on, so it is never called while something is timed.
+        """
+
+    @abstractmethod
+    def release(self) -> None:
+        """Let go of what the runtime holds."""
+
     def close(self) -> None:
-        """Release what the runtime holds; the executable is of no use afterwards."""
+        """Release; a second call does nothing."""
+        if not self.closed:
+            self.closed = True
+            self.release()
 
 
 class Runtime(ABC):
-    """One runtime. `reads` are the artifact formats it serves, `libraries` the distributions it is."""
+    """One runtime. `reads` are the artifact formats it serves, `libraries` the distributions it is.
+
+    `devices` maps the names that recipes use to the runtime's own, one to one; `precisions` are what its float part
+    can be told to compute in.
+    """
 
     reads: ClassVar[frozenset[str]]
     libraries: ClassVar[tuple[str, ...]]
+    devices: ClassVar[Mapping[str, Any]] = {"cpu": "cpu"}
+    precisions: ClassVar[Mapping[str, Any]] = {"fp32": "fp32"}
 
     @abstractmethod
-    def compile(self, artifact: Path, device: EngineDevice) -> Executable:
-        """Load and prepare an artifact's folder. Raises EdgekdError for a device the runtime does not know."""
+    def compile(self, artifact: Path, device: EngineDevice, shape: "Shape | None", precision: str) -> Executable:
+        """Load and prepare an artifact's folder, for any shape (rows, length) or for one.
+
+        Raises EdgekdError for a device, an operator, a shape or a precision that the runtime does not have.
+        """
+
+    def device(self, device: EngineDevice) -> Any:
+        """The runtime's own name of a device. Raises EdgekdError for one it does not know: no silent fallback."""
+        if device.name not in self.devices:
+            raise EdgekdError(f"{self.title()} has no device '{device.name}'", nearest(device.name, self.devices))
+        return self.devices[device.name]
+
+    def hint(self, precision: str) -> Any:
+        """The runtime's own name of a precision. Raises EdgekdError for one it cannot be told."""
+        if precision not in self.precisions:
+            raise EdgekdError(
+                f"{self.title()} cannot be told to compute in '{precision}'", nearest(precision, self.precisions)
+            )
+        return self.precisions[precision]
+
+    @classmethod
+    def title(cls) -> str:
+        """The first words of its file's docstring: the name people know it by."""
+        import sys
+
+        return (sys.modules[cls.__module__].__doc__ or cls.__name__).partition(":")[0]
+
+    def refused(self, artifact: Path, error: Exception) -> EdgekdError:
+        """What `compile` raises where the runtime does not take a file: an operator it lacks, or a broken file."""
+        reason = " ".join(str(error).split())
+        return EdgekdError(f"{self.title()} cannot load {artifact}: {reason[:400]}", "Export it for another runtime.")
 
 
 RUNTIMES: Registry[Runtime] = Registry("edgekd.runtimes", Runtime, "runtime")  # type: ignore[type-abstract]
@@ -66,7 +156,33 @@ def serving(artifact_format: str) -> str:
     )
 
 
-def expect_cpu(device: EngineDevice, runtime: str) -> None:
-    """For runtimes that only have processors: any other device name is an error, not a silent fallback."""
-    if device.name != "cpu":
-        raise EdgekdError(f"{runtime} has no device '{device.name}' here", "Use cpu.")
+def installed(libraries: tuple[str, ...]) -> dict[str, str]:
+    """The installed versions of distributions; `a|b` is the first of them that is there.
+
+    Imports none of them. Raises EdgekdError for one that is missing.
+    """
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {}
+    for library in libraries:
+        for name in library.split("|"):
+            try:
+                found[name] = version(name)
+                break
+            except PackageNotFoundError:
+                continue
+        else:
+            first = library.partition("|")[0]
+            raise EdgekdError(f"the library {first} is not installed", f"Type: pip install {first}")
+    return found
+
+
+def summary(products: Mapping[str, int]) -> str:
+    """One line of how many matrix products ran in what: 'int8 in 24, fp32 in 8 of 32 matrix products'."""
+    total = sum(products.values())
+    if not total:
+        return "not told"
+    if len(products) == 1:
+        return next(iter(products))
+    parts = sorted(products.items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{name} in {count}" for name, count in parts) + f" of {total} matrix products"

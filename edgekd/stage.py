@@ -3,16 +3,16 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, ClassVar
 
 from edgekd import hub
-from edgekd.artifact import Artifact
+from edgekd.artifact import Artifact, sha256
 from edgekd.data import Data
 from edgekd.data_options import DataOptions
+from edgekd.embedded import is_embedded
 from edgekd.errors import EdgekdError
-from edgekd.options import IsAside, IsPretrained, IsStep, Options
+from edgekd.options import IsAside, IsFile, IsPretrained, IsStep, Options
 from edgekd.registry import Registry
 
 
@@ -48,13 +48,21 @@ class Tolerance:
     min_kept: float | None = None
 
 
+def digest(file: Path) -> str:
+    """The sha256 of a file that an option names. Raises EdgekdError where it cannot be read."""
+    try:
+        return sha256(file)
+    except OSError as error:
+        raise EdgekdError(f"{file} cannot be read: {error.strerror}", "Name a file that is there.") from None
+
+
 class Stage(Options, ABC):
     """One step's work. The class's file name is the stage's name in recipes; its docstring is what `explain` shows."""
 
     accepts: ClassVar[frozenset[str]] = frozenset()  # formats its main source may have; empty: it takes none
     makes: ClassVar[str]  # the format it makes
     version: ClassVar[int] = 1  # raise it when the same options would give another artifact
-    libraries: ClassVar[tuple[str, ...]] = ()  # distributions whose versions are part of the cache key
+    libraries: ClassVar[tuple[str, ...]] = ()  # distributions it always uses
 
     @classmethod
     def name(cls) -> str:
@@ -77,17 +85,26 @@ class Stage(Options, ABC):
         """The options as they count for the cache: without step names and limits, weights named by what they are."""
         aside = {name for name, field in type(self).model_fields.items() if IsAside() in field.metadata}
         options = self.model_dump(mode="json", by_alias=True, exclude=aside)
-        for marker in (IsStep, IsPretrained):
+        named: dict[type, Callable[[str], Any]] = {
+            IsStep: lambda _: None,
+            IsPretrained: hub.fingerprint,
+            IsFile: lambda value: value if is_embedded(value) else digest(Path(value)),
+        }
+        for marker, spoken in named.items():
             for path, value in self.marked(marker):
                 inner = options
                 for part in path[:-1]:
                     inner = inner[part]
-                inner[path[-1]] = None if marker is IsStep else hub.fingerprint(value)
+                inner[path[-1]] = spoken(value)
         return options
 
     def tolerance(self) -> Tolerance:
         """How near the artifact must be to its main source."""
         return Tolerance()
+
+    def needs(self) -> tuple[str, ...]:
+        """The distributions that these options use: their versions are part of the cache key."""
+        return self.libraries
 
     def check(self, data: DataOptions) -> None:
         """Raise EdgekdError, when the recipe is read, for options that cannot work together or with this data."""
@@ -98,14 +115,3 @@ class Stage(Options, ABC):
 
 
 STAGES: Registry[Stage] = Registry("edgekd.stages", Stage, "stage")  # type: ignore[type-abstract]
-
-
-def versions(libraries: tuple[str, ...]) -> dict[str, str]:
-    """Installed versions, without importing anything. Raises EdgekdError for a library that is missing."""
-    found = {}
-    for library in libraries:
-        try:
-            found[library] = version(library)
-        except PackageNotFoundError:
-            raise EdgekdError(f"the library {library} is not installed", f"Type: pip install {library}") from None
-    return found

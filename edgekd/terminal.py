@@ -26,7 +26,9 @@ class Terminal:
     """Bars only where there is a terminal; elsewhere plain lines."""
 
     def __init__(self) -> None:
-        self._console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
+        # A pipe has no width of its own: its tables are not cut.
+        width = None if sys.stdout.isatty() else 160
+        self._console = Console(file=sys.stdout, highlight=False, soft_wrap=True, width=width)
         columns = (
             TextColumn("  {task.description:24}"),
             BarColumn(),

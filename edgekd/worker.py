@@ -4,12 +4,11 @@ It reads one JSON job from standard input and prints JSON lines, each behind a p
 cannot be taken for a record. The last record is {"kind": "end"}: without it the output was cut off.
 
 A job: {"do": "score" | "time", "artifact": FOLDER, "runtime": NAME, "threads": N, "inputs": FILE.npz, ...}
-    score  "longest": FILE.npz, "outputs": FILE.npy   says the peak memory of the longest rows, writes logits of all
+    score  "longest": FILE.npz, "outputs": FILE.npy   writes logits of all rows; says memory and precision
     time   "runs": N, "skip": N, "max_s": S, "warmup_s": S, "texts": [...]   says the seconds of each, from row SKIP
 """
 
 import json
-import resource
 import sys
 import time
 from pathlib import Path
@@ -18,28 +17,34 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekd.runtime import RUNTIMES, EngineDevice, Executable
+from edgekd.engine import Engine
+from edgekd.resident import peak
+from edgekd.runtime import RUNTIMES, EngineDevice, Executable, installed
 
 PREFIX = "@edgekd "
-VERSION = 1
+VERSION = 2
 
 
 def main() -> None:
     job = json.loads(sys.stdin.read())
     # Before anything else is in memory: what single inferences of the longest rows need.
     rows = _rows(job["longest"] if job["do"] == "score" else job["inputs"])
-    base = _peak_bytes()
+    base = peak()
     start = time.perf_counter()
-    executable = RUNTIMES.get(job["runtime"])().compile(Path(job["artifact"]), EngineDevice("cpu", job["threads"]))
-    say("load", seconds=time.perf_counter() - start, precision=executable.precision)
-    if job["do"] == "score":
-        for row in rows:
-            executable.run(row)
-        say("memory", peak=_peak_bytes(), base=base)
-        _score(job, executable, _rows(job["inputs"]))
-    else:
-        _time(job, executable, rows)
-    executable.close()
+    with Engine() as engine:
+        device = EngineDevice("cpu", job["threads"])
+        executable = engine.compile(Path(job["artifact"]), device, runtime=job["runtime"])
+        say("load", seconds=time.perf_counter() - start)
+        if job["do"] == "score":
+            for row in rows:
+                executable.run(row)
+            memory = executable.memory()
+            facts: dict[str, float] = {"peak": peak(), "base": base, "held": memory.held}
+            facts["padding"] = _score(job, executable, _rows(job["inputs"]))
+            libraries = installed(RUNTIMES.get(job["runtime"]).libraries)
+            say("facts", **facts, precision=executable.precision(rows[0]), libraries=libraries)
+        else:
+            _time(job, executable, rows)
     say("end", version=VERSION)
 
 
@@ -47,13 +52,31 @@ def say(kind: str, **values: Any) -> None:
     print(PREFIX + json.dumps({"kind": kind, **values}), flush=True)
 
 
-def _score(job: dict[str, Any], executable: Executable, rows: list[dict[str, NDArray[Any]]]) -> None:
-    """One row at a time, as it will be served: under dynamic quantization the rows of a batch share their ranges."""
+def _score(job: dict[str, Any], executable: Executable, rows: list[dict[str, NDArray[Any]]]) -> float:
+    """Logits of each row alone, as it will be served: under dynamic quantization the rows of a batch share ranges.
+
+    Returns the largest difference that padding makes to an output: a mask that is wrong shows nowhere else.
+    """
     logits = []
+    reused = None
     for row in rows:
-        logits.append(executable.run(row)["logits"][0])
+        reused = executable.run(row, reused)
+        logits.append(reused["logits"][0].copy())
         say("progress", done=1)
     np.save(job["outputs"], np.stack(logits).astype(np.float32))
+    order = sorted(range(len(rows)), key=lambda row: rows[row]["input_ids"].shape[1])
+    chosen = order[:: -(-len(order) // 8)] + order[-1:]
+    together = executable.run(_padded([rows[row] for row in chosen]))["logits"]
+    return float(np.abs(together - np.stack([logits[row] for row in chosen])).max())
+
+
+def _padded(rows: list[dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
+    """Rows (1, length) as one batch (rows, longest), filled up on the right."""
+    width = max(row["input_ids"].shape[1] for row in rows)
+    return {
+        name: np.concatenate([np.pad(row[name], ((0, 0), (0, width - row[name].shape[1]))) for row in rows])
+        for name in rows[0]
+    }
 
 
 def _time(job: dict[str, Any], executable: Executable, rows: list[dict[str, NDArray[Any]]]) -> None:
@@ -62,15 +85,16 @@ def _time(job: dict[str, Any], executable: Executable, rows: list[dict[str, NDAr
     say("first", seconds=time.perf_counter() - start)
     warm = time.perf_counter() + job["warmup_s"]
     position = 0
+    outputs = executable.run(rows[0])
     while time.perf_counter() < warm:
-        executable.run(rows[position % len(rows)])
+        executable.run(rows[position % len(rows)], outputs)
         position += 1
     samples: list[float] = []
     stop, busy = time.perf_counter() + job["max_s"], time.process_time()
     while len(samples) < job["runs"] and time.perf_counter() < stop:
         row = rows[(job["skip"] + len(samples)) % len(rows)]
         start = time.perf_counter()
-        executable.run(row)
+        executable.run(row, outputs)
         samples.append(time.perf_counter() - start)
     say("samples", seconds=samples, cpu=time.process_time() - busy)
     if job.get("texts"):
@@ -99,19 +123,6 @@ def _rows(file: str) -> list[dict[str, NDArray[Any]]]:
         return {"input_ids": cut, "attention_mask": np.ones_like(cut), "token_type_ids": types[start:end][None]}
 
     return [row(int(start), int(end)) for start, end in zip([0, *ends[:-1]], ends, strict=True)]
-
-
-def _peak_bytes() -> int:
-    """Largest resident size of this process so far.
-
-    Linux keeps in ru_maxrss what the parent had when it started us, so VmHWM is read where there is one.
-    """
-    try:
-        status = Path("/proc/self/status").read_text().splitlines()
-        return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
-    except (OSError, StopIteration):
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak if sys.platform == "darwin" else peak * 1024
 
 
 if __name__ == "__main__":

@@ -5,8 +5,9 @@ attention kernel and nothing is computed for layers that no objective reads.
 """
 
 import inspect
+import logging
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,9 @@ from edgekd.errors import EdgekdError
 _QUERY, _KEY = ("query", "q_lin"), ("key", "k_lin")
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
+# Libraries that transformers loads where they are installed speak of GPU files they lack.
+for _name in ("torchao", "torch.utils._pytree"):
+    logging.getLogger(_name).setLevel(logging.ERROR)
 transformers.logging.set_verbosity_error()
 transformers.utils.logging.disable_progress_bar()
 
@@ -153,6 +157,31 @@ def chosen_layers(teacher: Any, layers: "list[int]") -> Any:
     theirs = {name: value for name, value in teacher.state_dict().items() if not name.startswith(_prefix(teacher))}
     student.load_state_dict(theirs, strict=False)
     return student.float()
+
+
+def keep_tokens(model: Any, kept: Sequence[int]) -> None:
+    """Leave an encoder only these rows of its token table, in place; new id = position in `kept`."""
+    old = model.get_input_embeddings()
+    new_id = {token: number for number, token in enumerate(kept)}
+    for name in ("pad_token_id", "bos_token_id", "eos_token_id", "cls_token_id", "sep_token_id", "mask_token_id"):
+        if getattr(model.config, name, None) is not None:
+            setattr(model.config, name, new_id.get(getattr(model.config, name)))
+    padding = None if old.padding_idx is None else new_id.get(old.padding_idx)
+    table = nn.Embedding(len(kept), old.embedding_dim, padding_idx=padding)
+    table.weight.data = old.weight.data[list(kept)].clone()
+    model.set_input_embeddings(table)
+    model.config.vocab_size = len(kept)
+
+
+def keep_positions(model: Any, longest: int) -> None:
+    """Cut an encoder's table of absolute positions to the first `longest`, in place; a shorter one stays."""
+    for module in list(model.modules()):
+        old = getattr(module, "position_embeddings", None)
+        if isinstance(old, nn.Embedding) and old.num_embeddings > longest:
+            table = nn.Embedding(longest, old.embedding_dim)
+            table.weight.data = old.weight.data[:longest].clone()
+            module.position_embeddings = table
+            model.config.max_position_embeddings = longest
 
 
 def _layers(model: Any) -> nn.ModuleList:

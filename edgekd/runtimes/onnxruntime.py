@@ -1,44 +1,80 @@
-"""ONNX Runtime on the processor: serves model.onnx."""
+"""ONNX Runtime: serves model.onnx."""
 
+import json
+import tempfile
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgekd.runtime import EngineDevice, Executable, Runtime, expect_cpu
+from edgekd.errors import EdgekdError
+from edgekd.runtime import EngineDevice, Executable, Runtime, summary
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from edgekd.runtime import Arrays
+    from edgekd.runtime import Arrays, Shape
+
+# Operators that are a matrix product with weights, after the runtime's own fusions.
+_PRODUCTS = ("MatMul", "Gemm", "Conv", "Attention")
+_EIGHT_BITS = ("int8", "uint8")
 
 
 class OnnxRuntime(Runtime):
     reads = frozenset({"onnx"})
     libraries = ("onnxruntime",)
+    devices = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}  # noqa: RUF012
 
-    def compile(self, artifact: Path, device: EngineDevice) -> Executable:
+    def compile(self, artifact: Path, device: EngineDevice, shape: "Shape | None", precision: str) -> Executable:
         import onnxruntime
 
-        expect_cpu(device, "ONNX Runtime")
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = device.threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        session = onnxruntime.InferenceSession(
-            str(artifact / "model.onnx"), options, providers=["CPUExecutionProvider"]
-        )
-        return _Session(session)
+        self.hint(precision)
+        provider = self.device(device)
+        if provider not in onnxruntime.get_available_providers():
+            raise EdgekdError(f"this ONNX Runtime has no {provider}", "Install the build for it, or use device cpu.")
+
+        def session(folder: str = "") -> Any:
+            options = onnxruntime.SessionOptions()
+            options.intra_op_num_threads = device.threads
+            options.inter_op_num_threads = 1
+            options.log_severity_level = 3
+            for name, size in zip(("batch", "length"), shape or (), strict=False):
+                options.add_free_dimension_override_by_name(name, size)
+            if folder:
+                options.enable_profiling, options.profile_file_prefix = True, f"{folder}/profile"
+            return onnxruntime.InferenceSession(str(artifact / "model.onnx"), options, providers=[provider])
+
+        try:
+            return _Session(session(), session)
+        except Exception as error:  # its errors share no base class
+            raise self.refused(artifact, error) from None
 
 
 class _Session(Executable):
-    precision = "as the graph says"
-
-    def __init__(self, session: Any) -> None:
-        self._session = session
+    def __init__(self, session: Any, again: Any) -> None:
+        self._session, self._again = session, again
         self._inputs = [entry.name for entry in session.get_inputs()]
 
-    def run(self, inputs: "Arrays") -> "dict[str, NDArray[Any]]":
+    def infer(self, inputs: "Arrays") -> "dict[str, NDArray[Any]]":
         (logits,) = self._session.run(["logits"], {name: inputs[name] for name in self._inputs})
         return {"logits": logits}
 
-    def close(self) -> None:
-        self._session = None
+    def precision(self, inputs: "Arrays") -> str:
+        """By a profile of one inference in a session of its own: the types that each product's kernel was given."""
+        with tempfile.TemporaryDirectory(prefix="edgekd-") as folder:
+            session = self._again(folder)
+            session.run(None, {name: inputs[name] for name in self._inputs})
+            events = json.loads(Path(session.end_profiling()).read_text())
+        return summary(Counter(kind for event in events if (kind := _kind(event))))
+
+    def release(self) -> None:
+        self._session = self._again = None
+
+
+def _kind(event: dict[str, Any]) -> str:
+    """int8 or fp32 where a profile's event is a matrix product that ran, else nothing."""
+    facts = event.get("args", {})
+    operator = facts.get("op_name", "")
+    if not event.get("name", "").endswith("_kernel_time") or not any(name in operator for name in _PRODUCTS):
+        return ""
+    types = {name for entry in facts.get("input_type_shape", []) for name in entry}
+    return "int8" if types & set(_EIGHT_BITS) else "fp32"

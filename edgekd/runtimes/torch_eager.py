@@ -1,45 +1,58 @@
-"""PyTorch as it is written, in fp32: serves the folders that training makes, and is every export's reference."""
+"""PyTorch (eager): serves the folders that training makes, in fp32, and is every export's reference."""
 
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgekd.runtime import EngineDevice, Executable, Runtime, expect_cpu
+from edgekd.errors import EdgekdError
+from edgekd.runtime import EngineDevice, Executable, Runtime
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from edgekd.runtime import Arrays
+    from edgekd.runtime import Arrays, Shape
 
 
 class TorchEager(Runtime):
     reads = frozenset({"torch"})
     libraries = ("torch", "transformers")
+    devices = {"cpu": "cpu", "cuda": "cuda"}  # noqa: RUF012
 
-    def compile(self, artifact: Path, device: EngineDevice) -> Executable:
+    def compile(self, artifact: Path, device: EngineDevice, shape: "Shape | None", precision: str) -> Executable:
         import torch
 
         from edgekd.kd.encoder import load_classifier
 
-        expect_cpu(device, "PyTorch (eager)")
+        self.hint(precision)
+        place = self.device(device)
+        if place == "cuda" and not torch.cuda.is_available():
+            raise EdgekdError("PyTorch sees no GPU here", "Use device cpu.")
         torch.set_num_threads(device.threads or os.cpu_count() or 1)
-        return _Module(load_classifier(artifact).eval())
+        return _Module(load_classifier(artifact).eval().to(place), place)
 
 
 class _Module(Executable):
-    precision = "fp32"
-
-    def __init__(self, module: Any) -> None:
+    def __init__(self, module: Any, place: str) -> None:
         from edgekd.kd.encoder import input_names
 
-        self._module, self._inputs = module, input_names(module)
+        self._module, self._place, self._inputs = module, place, input_names(module)
 
-    def run(self, inputs: "Arrays") -> "dict[str, NDArray[Any]]":
+    def infer(self, inputs: "Arrays") -> "dict[str, NDArray[Any]]":
         import torch
 
         with torch.inference_mode():
-            tensors = {name: torch.from_numpy(inputs[name]) for name in self._inputs}
-            return {"logits": self._module(**tensors).logits.numpy()}
+            tensors = {name: torch.from_numpy(inputs[name]).to(self._place) for name in self._inputs}
+            return {"logits": self._module(**tensors).logits.cpu().numpy()}
 
-    def close(self) -> None:
+    def precision(self, inputs: "Arrays") -> str:
+        """By a profile of one inference, the types of what its matrix products were given."""
+        from torch.profiler import ProfilerActivity, profile
+
+        with profile(activities=[ProfilerActivity.CPU], record_shapes=True) as found:
+            self.infer(inputs)
+        ran = {event.name for event in found.events() or () if event.name.startswith("aten::")}
+        kind = {str(parameter.dtype) for parameter in self._module.parameters()}
+        return "fp32" if kind == {"torch.float32"} and not any("quantized" in name for name in ran) else "mixed"
+
+    def release(self) -> None:
         self._module = None

@@ -1,15 +1,16 @@
 """Quantize an ONNX encoder to INT8 after training."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from edgekd import calibration
 from edgekd.artifact import TOKENIZER
 from edgekd.options import IsAside, Source
+from edgekd.quiet import quiet
 from edgekd.stage import Job, Stage, Tolerance
-from edgekd.tokens import encode, load_tokenizer
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,17 +50,15 @@ class QuantizeOnnx(Stage):
         return Tolerance(max_drop=self.max_drop, min_agreement=self.min_agreement)
 
     def run(self, job: Job) -> Mapping[str, Any]:
-        import logging
-
         assert job.source is not None
-        logging.getLogger().setLevel(logging.ERROR)  # the quantizer logs its advice to the root logger
         # A copy: the quantizer writes a file beside what it reads, and a sealed artifact is not its place.
         source, target = job.scratch / "source.onnx", job.out / "model.onnx"
         source.write_bytes((job.source.path / "model.onnx").read_bytes())
-        if self.mode == "dynamic":
-            self._dynamic(source, target)
-        else:
-            self._static(source, target, job)
+        with quiet():
+            if self.mode == "dynamic":
+                self._dynamic(source, target)
+            else:
+                self._static(source, target, job)
         if self.embeddings:
             quantize_embeddings(target, self.per_channel)
         (job.out / TOKENIZER).write_bytes((job.source.path / TOKENIZER).read_bytes())
@@ -87,7 +86,7 @@ class QuantizeOnnx(Stage):
         quantize_static(
             prepared,
             target,
-            _Calibration(prepared, job, self.samples, padded=self.calibration != "minmax"),
+            _Calibration(prepared, job, self.samples, together=self.calibration != "minmax"),
             op_types_to_quantize=_PRODUCTS,
             quant_format=QuantFormat[self.format],
             per_channel=self.per_channel,
@@ -164,32 +163,14 @@ def count_quantized(file: Path) -> dict[str, int]:
 
 
 class _Calibration:
-    """Calibration rows one at a time, drawn from the train split: dev stays unseen.
+    """Calibration rows as ONNX Runtime asks for them. Its histogram methods stack rows: all must be of one length."""
 
-    Without padding, except for the methods that build histograms: ONNX Runtime stacks their rows, so all must be of
-    one length.
-    """
-
-    def __init__(self, model: Path, job: Job, samples: int, padded: bool) -> None:
+    def __init__(self, model: Path, job: Job, count: int, together: bool) -> None:
         import onnx
 
-        graph = onnx.load(str(model), load_external_data=False).graph
-        self._names = [entry.name for entry in graph.input]
-        self._rows = self._draw(job, samples, padded)
-
-    def _draw(self, job: Job, samples: int, padded: bool) -> "Iterator[dict[str, NDArray[np.int64]]]":
-        import numpy as np
-
-        assert job.source is not None
-        split = job.data.train
-        chosen = np.random.default_rng(job.seed).permutation(len(split))[:samples]
-        tokenizer = load_tokenizer(job.source.path, job.data.options.max_length)
-        rows = encode(tokenizer, [split.texts[row] for row in chosen])
-        together = rows.pad(range(len(chosen)))
-        for row in range(len(chosen)):
-            job.progress("calibration", row + 1, len(chosen))
-            batch = {name: values[row : row + 1] for name, values in together.items()} if padded else rows.pad([row])
-            yield {name: batch[name] for name in self._names}
+        self._names = [entry.name for entry in onnx.load(str(model), load_external_data=False).graph.input]
+        self._rows = calibration.samples(job, count, together)
 
     def get_next(self) -> "dict[str, NDArray[np.int64]] | None":
-        return next(self._rows, None)
+        row = next(self._rows, None)
+        return None if row is None else {name: row[name] for name in self._names}

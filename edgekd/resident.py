@@ -1,0 +1,28 @@
+"""Resident memory of this process, in bytes: now, and at its peak."""
+
+import resource
+import sys
+from pathlib import Path
+
+
+def resident() -> int:
+    """Now. Where the system has no /proc: the peak so far, so growth is then a lower bound."""
+    return _status("VmRSS") or _peak()
+
+
+def peak() -> int:
+    """The largest so far. Linux keeps in ru_maxrss what the parent had when it started us, so VmHWM comes first."""
+    return _status("VmHWM") or _peak()
+
+
+def _status(field: str) -> int:
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{field}:")), 0)
+
+
+def _peak() -> int:
+    largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return largest if sys.platform == "darwin" else largest * 1024
