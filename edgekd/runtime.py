@@ -110,7 +110,9 @@ class Runtime(ABC):
     precisions: ClassVar[Mapping[str, Any]] = {"fp32": "fp32"}
 
     @abstractmethod
-    def compile(self, artifact: Path, device: EngineDevice, shape: "Shape | None", precision: str) -> Executable:
+    def compile(
+        self, artifact: Path, device: EngineDevice, shape: "Shape | None" = None, precision: str = "fp32"
+    ) -> Executable:
         """Load and prepare an artifact's folder, for any shape (rows, length) or for one.
 
         Raises EdgekdError for a device, an operator, a shape or a precision that the runtime does not have.

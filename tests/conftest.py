@@ -10,6 +10,9 @@ from typing import Any
 
 import pytest
 
+from edgekd.artifact import Artifact, Manifest
+from edgekd.stage import Job
+
 # Small models on two threads spend their time on waking threads; one is also what makes parallel tests bearable.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -162,3 +165,28 @@ class Ran:
 def ran(tmp_path_factory: pytest.TempPathFactory, write_recipe: Callable[..., Path]) -> Iterator[Ran]:
     root = tmp_path_factory.mktemp("ran")
     yield Ran(root, write_recipe(root))
+
+
+def artifact(path: Path, form: str) -> Artifact:
+    """A folder as the artifact of some stage; not sealed."""
+    fields: dict[str, Any] = {"key": "k", "stage": "s", "stage_version": 1, "format": form, "task": "classification"}
+    fields |= {"labels": ("no", "yes"), "text": ("sentence",), "max_length": 32}
+    return Artifact(path, Manifest(**fields, options={}, parents={}, data={}, libraries={}))
+
+
+@pytest.fixture
+def job(corpus: Path, tmp_path: Path) -> Callable[..., Job]:
+    """Makes the job of a stage: a name, its main source, its other sources."""
+    from edgekd.data import Data
+    from edgekd.data_options import DataOptions
+
+    options = {"source": str(corpus), "text": ["sentence"], "labels": ["no", "yes"], "max_length": 32}
+    data = Data(DataOptions.model_validate(options))
+
+    def make(name: str, source: Artifact | None, **sources: Artifact) -> Job:
+        out, scratch = tmp_path / name, tmp_path / f"{name}_scratch"
+        out.mkdir()
+        scratch.mkdir()
+        return Job(source, sources, data, out, scratch, 7, lambda label, done, total: None)
+
+    return make

@@ -24,7 +24,9 @@ class OnnxRuntime(Runtime):
     libraries = ("onnxruntime",)
     devices = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}  # noqa: RUF012
 
-    def compile(self, artifact: Path, device: EngineDevice, shape: "Shape | None", precision: str) -> Executable:
+    def compile(
+        self, artifact: Path, device: EngineDevice, shape: "Shape | None" = None, precision: str = "fp32"
+    ) -> Executable:
         import onnxruntime
 
         self.hint(precision)

@@ -22,7 +22,9 @@ class OpenVino(Runtime):
     devices = {"cpu": "CPU", "gpu": "GPU", "npu": "NPU"}  # noqa: RUF012
     precisions = {"fp32": "f32", "fp16": "f16", "bf16": "bf16"}  # noqa: RUF012
 
-    def compile(self, artifact: Path, device: EngineDevice, shape: "Shape | None", precision: str) -> Executable:
+    def compile(
+        self, artifact: Path, device: EngineDevice, shape: "Shape | None" = None, precision: str = "fp32"
+    ) -> Executable:
         import openvino
 
         core = openvino.Core()

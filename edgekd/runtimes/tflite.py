@@ -19,7 +19,9 @@ class TfLite(Runtime):
     reads = frozenset({"tflite"})
     libraries = ("ai-edge-litert|tflite-runtime",)
 
-    def compile(self, artifact: Path, device: EngineDevice, shape: "Shape | None", precision: str) -> Executable:
+    def compile(
+        self, artifact: Path, device: EngineDevice, shape: "Shape | None" = None, precision: str = "fp32"
+    ) -> Executable:
         import os
 
         self.device(device)

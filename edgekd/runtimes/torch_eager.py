@@ -18,7 +18,9 @@ class TorchEager(Runtime):
     libraries = ("torch", "transformers")
     devices = {"cpu": "cpu", "cuda": "cuda"}  # noqa: RUF012
 
-    def compile(self, artifact: Path, device: EngineDevice, shape: "Shape | None", precision: str) -> Executable:
+    def compile(
+        self, artifact: Path, device: EngineDevice, shape: "Shape | None" = None, precision: str = "fp32"
+    ) -> Executable:
         import torch
 
         from edgekd.kd.encoder import load_classifier

@@ -1,0 +1,60 @@
+"""ExecuTorch: serves model.pte."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgekd.errors import EdgekdError
+from edgekd.quiet import quiet
+from edgekd.runtime import EngineDevice, Executable, Runtime
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from edgekd.runtime import Arrays, Shape
+
+
+class ExecuTorch(Runtime):
+    reads = frozenset({"executorch"})
+    libraries = ("executorch", "torch")
+
+    def compile(
+        self, artifact: Path, device: EngineDevice, shape: "Shape | None" = None, precision: str = "fp32"
+    ) -> Executable:
+        self.device(device)
+        self.hint(precision)
+        try:
+            with quiet():
+                import executorch.kernels.quantized  # noqa: F401  registers the 8-bit embedding's operators
+                from executorch.runtime import Runtime as Loader
+
+                method = Loader.get().load_program(artifact / "model.pte").load_method("forward")
+        except ImportError:
+            raise EdgekdError("ExecuTorch is not installed", "Type: pip install 'edgekd[executorch]'") from None
+        except (RuntimeError, ValueError) as error:
+            raise self.refused(artifact, error) from None
+        return _Method(method)
+
+
+class _Method(Executable):
+    def __init__(self, method: Any) -> None:
+        self._method = method
+        self._count = method.metadata.num_inputs()
+
+    def infer(self, inputs: "Arrays") -> "dict[str, NDArray[Any]]":
+        import numpy as np
+        import torch
+
+        names = ("input_ids", "attention_mask", "token_type_ids")[: self._count]
+        found = []
+        for row in range(len(inputs["input_ids"])):  # its graph takes one row, at its real length
+            tokens = int(np.count_nonzero(inputs["attention_mask"][row]))
+            given = [torch.from_numpy(np.ascontiguousarray(inputs[name][row : row + 1, :tokens])) for name in names]
+            found.append(self._method.execute(given)[0].numpy())
+        return {"logits": np.concatenate(found)}
+
+    def precision(self, inputs: "Arrays") -> str:
+        """Its Python runtime does not tell, and the delegate's part of a program is opaque."""
+        return "not told"
+
+    def release(self) -> None:
+        self._method = None
