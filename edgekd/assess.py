@@ -1,6 +1,7 @@
 """An artifact is scored by the runtime that serves it, timed on every device, and held to its source."""
 
 import hashlib
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
@@ -12,7 +13,7 @@ from edgekd.device import Device
 from edgekd.recipe import Recipe
 from edgekd.report import Gate, Score, Timing
 from edgekd.runtime import RUNTIMES, installed, serving
-from edgekd.stage import Tolerance
+from edgekd.stage import Budget, Stage, Tolerance
 from edgekd.store import Store
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class Assessor:
     watcher: Watcher
     again: bool = False  # time anew, whatever is kept
 
-    def __call__(self, artifact: Artifact, tolerance: Tolerance, source: Assessed | None) -> Assessed:
+    def __call__(self, artifact: Artifact, stage: Stage, source: Assessed | None) -> Assessed:
         import numpy as np
 
         runtime = serving(artifact.manifest.format)
@@ -71,6 +72,7 @@ class Assessor:
         )
         gates: list[Gate] = []
         if source is not None:
+            tolerance = stage.tolerance()
             gates += self._gates(tolerance, logits, source)
             if (limit := tolerance.max_difference) is not None:
                 padding = kept["facts"]["padding"]
@@ -79,6 +81,7 @@ class Assessor:
                 # A runtime that loads a file can be wrong in silence: what a device serves, it has to show there.
                 there = self._gates(tolerance, np.array(found["logits"], dtype=np.float32), source)
                 gates += [replace(gate, name=f"{gate.name} on {name}") for gate in there]
+        gates += _budgeted(stage.budget, artifact, score, timings)
         return Assessed(artifact, logits, score, timings, tuple(gates))
 
     def _outputs(self, artifact: Artifact, device: Device, basis: Mapping[str, Any]) -> dict[str, Any]:
@@ -134,6 +137,20 @@ class Assessor:
             found = compute()
             self.store.keep(digest, found)
         return found
+
+
+def _budgeted(budget: Budget, artifact: Artifact, score: Score, timings: tuple[Timing, ...]) -> Iterator[Gate]:
+    """The limits that the recipe sets an artifact for itself."""
+    if (limit := budget.min_score) is not None:
+        yield Gate(f"budget: {score.metric}", score.value, limit, score.value >= limit)
+    if (limit := budget.max_mb) is not None:
+        size = artifact.model_size / 1e6
+        yield Gate("budget: megabytes", size, limit, size <= limit)
+    for name, limit in budget.max_p50_ms.items():
+        found = [timing.latency.percentile(50) for timing in timings if timing.device == name]
+        # A median that cannot be stated, of too few samples or on a device that does not serve it, keeps no promise.
+        fastest = min((1e3 * median.value for median in found if median), default=math.inf)
+        yield Gate(f"budget: p50 ms on {name}", fastest, limit, fastest <= limit)
 
 
 def fingerprint(device: Device) -> dict[str, Any]:

@@ -119,6 +119,24 @@ def predict(artifact: Path, text: tuple[str, ...]) -> None:
 
 
 @cli.command()
+@click.argument("artifact", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), default=Path("bundles"), help="Folder to put it in.")
+@click.option("--archive", is_flag=True, help="One .tar.gz instead of a folder.")
+@click.option(
+    "--platform", default="", help="Wheels to require, such as manylinux_2_28_aarch64; default: this machine's."
+)
+@click.option("--python", default="", help="Python version of those wheels, such as 3.11; default: this one's.")
+def bundle(artifact: Path, out: Path, archive: bool, platform: str, python: str) -> None:
+    """Make runs/NAME/STEP into a folder or archive that serves it anywhere: model, predict.py, requirements with
+    hashes, a model card, and golden vectors that `python predict.py --selftest` replays.
+    """
+    from edgekd import bundle as bundles
+
+    made = bundles.bundle(artifact, out, archive, platform, python)
+    click.echo(f"{made} ({bundles.size(made) / 1e6:.1f} MB)")
+
+
+@cli.command()
 @click.argument("topic", required=False)
 def explain(topic: str | None) -> None:
     """Explain a stage, method, task, runtime, or 'data', 'device', 'phase', 'recipe': its fields and its source."""

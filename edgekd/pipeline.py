@@ -48,7 +48,7 @@ def run(recipe: Recipe, store: Store, runs: Path, watcher: Watcher, time_again: 
         with store.lock(item.key, lambda: watcher.say("  another run is making it; waiting")), placed(step):
             made = _make(item, sources, data, store, watcher)
             source = found[step.source] if step.source else None
-            found[step.id] = assess(made.artifact, step.stage.tolerance(), source)
+            found[step.id] = assess(made.artifact, step.stage, source)
         reports.append(_report(item, made, found[step.id]))
         watcher.say(f"  {_summary(reports[-1])}")
         if not reports[-1].passed:

@@ -154,7 +154,22 @@ def _build(given: tuple[dict[str, Any], Marks], overrides: tuple[str, ...], path
             loaded.append(load_device(device, path.parent))
         except EdgekdError as error:
             raise error.at(marks.get(("devices", number), marks.get(("devices",), top))) from None
+    _check_budgets(steps, loaded, marks)
     return Recipe(name, data, seed, tuple(steps), tuple(loaded), overrides)
+
+
+def _check_budgets(steps: Sequence[Step], devices: Sequence[Device], marks: Marks) -> None:
+    """A latency is promised only for a device of the recipe, and never for an emulated one."""
+    by_name = {device.name: device for device in devices}
+    for step in steps:
+        for name in step.stage.budget.max_p50_ms:
+            where = marks.get(("steps", step.id, "budget", "max_p50_ms", name), step.where)
+            if name not in by_name:
+                raise EdgekdError(f"no device of the recipe is called '{name}'", nearest(name, by_name), where)
+            if by_name[name].emulated:
+                raise EdgekdError(
+                    f"device '{name}' is emulated: its latency says nothing", "Set the budget on a real one.", where
+                )
 
 
 _NAME_CHARACTERS = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")

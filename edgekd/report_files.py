@@ -1,6 +1,7 @@
 """A report as files: report.json with every raw sample, report.md for people."""
 
 import json
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -41,6 +42,9 @@ def to_json(report: Report) -> dict[str, Any]:
         for entry, timing in zip(step["timings"], source.timings, strict=True):
             for name in ("latency", "tokenizer"):
                 entry[name] |= _derived(getattr(timing, name))
+        for gate in step["gates"]:
+            # JSON has no infinity: a value that could not be stated is null.
+            gate["value"] = gate["value"] if math.isfinite(gate["value"]) else None
     return raw
 
 
@@ -118,7 +122,8 @@ def markdown(report: Report) -> str:
     if compared:
         lines += ["## Gates", ""]
         lines += [
-            f"- {step.step} against {step.source}: {gate.name} {gate.value:.3g} (limit {gate.limit:g}): "
+            f"- {step.step}{f' against {step.source}' if step.source else ''}: {gate.name} {gate.value:.3g} "
+            f"(limit {gate.limit:g}): "
             f"{'passed' if gate.passed else '**failed**'}"
             for step, gate in compared
         ]
@@ -129,6 +134,12 @@ def markdown(report: Report) -> str:
     for step in report.steps:
         others = ", ".join(f"{name} {value:.4f}" for name, value in step.score.others.items())
         lines.append(f"- {step.step}: {others or 'none'} ({step.score.rows} rows)")
+    lines += ["", "## What it computed in", "", "As the runtimes tell after running, not as the options asked.", ""]
+    lines += [
+        f"- {step.step}: {timing.precision} ({timing.runtime} on {timing.device})"
+        for step in report.steps
+        for timing in {timing.device: timing for timing in step.timings}.values()
+    ]
     lines += ["", "## Where it ran", ""]
     places = {
         (timing.device, timing.runtime, timing.threads): timing for step in report.steps for timing in step.timings

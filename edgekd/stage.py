@@ -4,7 +4,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field
 
 from edgekd import hub
 from edgekd.artifact import Artifact, sha256
@@ -56,6 +58,16 @@ def digest(file: Path) -> str:
         raise EdgekdError(f"{file} cannot be read: {error.strerror}", "Name a file that is there.") from None
 
 
+class Budget(Options):
+    """What a step's artifact may cost and must reach, or the run fails."""
+
+    min_score: float | None = Field(None, description="Least value of the recipe's metric on dev")
+    max_mb: float | None = Field(None, gt=0, description="Most megabytes (10^6) of the model's files, tokenizer apart")
+    max_p50_ms: dict[str, float] = Field(
+        {}, description="Most milliseconds of a median single inference, by device; the fastest thread count counts"
+    )
+
+
 class Stage(Options, ABC):
     """One step's work. The class's file name is the stage's name in recipes; its docstring is what `explain` shows."""
 
@@ -63,6 +75,8 @@ class Stage(Options, ABC):
     makes: ClassVar[str]  # the format it makes
     version: ClassVar[int] = 1  # raise it when the same options would give another artifact
     libraries: ClassVar[tuple[str, ...]] = ()  # distributions it always uses
+
+    budget: Annotated[Budget, IsAside()] = Field(Budget(), description="What the artifact may cost and must reach")
 
     @classmethod
     def name(cls) -> str:

@@ -1,0 +1,82 @@
+"""An artifact as something to carry away: one folder or .tar.gz that serves it with its runtime and nothing of ours.
+
+The model's folder lies in it as it was measured, digest for digest, beside the part of edgekd that serves it,
+requirements by hash, a model card, and golden vectors that `predict.py --selftest` replays.
+"""
+
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from edgekd import bundle_card, bundle_code, bundle_predict, bundle_requirements, report_files, selftest
+from edgekd.artifact import Artifact
+from edgekd.data import Data
+from edgekd.data_options import DataOptions
+from edgekd.errors import EdgekdError
+from edgekd.runtime import RUNTIMES, installed, serving
+from edgekd.store import writable
+
+_GOLDEN_ROWS = 16
+
+
+def bundle(folder: Path, out: Path, archive: bool = False, platform: str = "", python: str = "") -> Path:
+    """Make the bundle of runs/NAME/STEP below `out`; returns its folder or archive. An older one is replaced.
+
+    `platform` and `python`: whose wheels the requirements pin, as pip names them; default: this machine's.
+    Raises EdgekdError for a folder that is no artifact of a finished run, or one that was refused.
+    """
+    artifact = Artifact.load(folder)
+    report, step = _reported(folder, artifact)
+    runtime = serving(artifact.manifest.format)
+    name = f"{report['name']}-{step['step']}"
+    with writable(out), tempfile.TemporaryDirectory(prefix="edgekd-") as draft:
+        made = Path(draft, name)
+        shutil.copytree(artifact.path, made / "model")
+        modules = ["predicting", "selftest", f"runtimes.{runtime}", f"tasks.{artifact.manifest.task}"]
+        bundle_code.copy_code(made, [f"edgekd.{module}" for module in modules])
+        libraries = installed((*RUNTIMES.get(runtime).libraries, "numpy"))
+        (made / "requirements.txt").write_text(bundle_requirements.requirements(libraries, platform, python))
+        shutil.copyfile(bundle_predict.__file__, made / "predict.py")
+        exact = all(timing["precision"] == "fp32" for timing in step["timings"])
+        texts = _texts(folder.parent)
+        (made / selftest.GOLDEN).write_text(selftest.record(made / "model", texts, exact), encoding="utf-8")
+        (made / "README.md").write_text(bundle_card.card(name, artifact.manifest, report, step), encoding="utf-8")
+        out.mkdir(parents=True, exist_ok=True)
+        target = out / (f"{name}.tar.gz" if archive else name)
+        if archive:
+            with tarfile.open(Path(draft, "archive"), "w:gz") as tar:
+                tar.add(made, arcname=name)
+            shutil.move(Path(draft, "archive"), target)
+        else:
+            shutil.rmtree(target, ignore_errors=True)
+            shutil.move(made, target)
+    return target
+
+
+def size(path: Path) -> int:
+    """Bytes of a bundle, folder or archive."""
+    return sum(file.stat().st_size for file in ([path] if path.is_file() else path.rglob("*")) if file.is_file())
+
+
+def _reported(folder: Path, artifact: Artifact) -> tuple[dict[str, Any], Mapping[str, Any]]:
+    """The report of the run that an artifact's folder belongs to, and its step in it."""
+    run = folder.absolute().parent  # not resolved: the folder is a link into the store
+    report = report_files.read(run)
+    step = next((entry for entry in report["steps"] if entry["key"] == artifact.manifest.key), None)
+    if step is None:
+        raise EdgekdError(
+            f"{folder} is not in {run / report_files.JSON}: it has no measured score", "Run its recipe again."
+        )
+    return report, step
+
+
+def _texts(run: Path) -> list[tuple[str, ...]]:
+    """Dev rows of the run's own data, spread over the split."""
+    import yaml
+
+    resolved = yaml.safe_load((run / "recipe.yaml").read_text(encoding="utf-8"))
+    texts = Data(DataOptions.model_validate(resolved["data"]), int(resolved["seed"])).dev.texts
+    return [tuple(text) for text in texts[:: max(1, len(texts) // _GOLDEN_ROWS)][:_GOLDEN_ROWS]]
