@@ -176,6 +176,8 @@ def _records(connection: Connection, job: dict[str, Any]) -> Iterator[dict[str, 
     for line in connection.run(["edgekd.worker"], json.dumps(job), _DEADLINE):
         if line.startswith(worker.PREFIX):
             last = json.loads(line.removeprefix(worker.PREFIX))
+            if last["kind"] == "error":
+                raise EdgekdError(last["problem"], last["hint"])
             yield last
     if last["kind"] != "end":
         raise EdgekdError("the worker's output was cut off", "Run it again.")

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.engine import Engine
+from edgekd.errors import EdgekdError
 from edgekd.resident import peak
 from edgekd.runtime import RUNTIMES, EngineDevice, Executable, installed
 
@@ -102,8 +103,11 @@ def _time(job: dict[str, Any], executable: Executable, rows: list[dict[str, NDAr
 
 
 def _time_tokenizer(job: dict[str, Any]) -> None:
-    from tokenizers import Tokenizer
-
+    try:
+        from tokenizers import Tokenizer
+    except ImportError:  # a device may get its tokens from elsewhere
+        say("tokenizer", seconds=[])
+        return
     tokenizer = Tokenizer.from_file(str(Path(job["artifact"]) / "tokenizer.json"))
     samples = []
     for text in job["texts"]:
@@ -126,4 +130,7 @@ def _rows(file: str) -> list[dict[str, NDArray[Any]]]:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except EdgekdError as error:
+        say("error", problem=error.problem, hint=error.hint)
