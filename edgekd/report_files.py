@@ -65,6 +65,7 @@ def table(steps: Iterable[StepReport]) -> tuple[list[str], list[list[str]]]:
         "stage",
         metric,
         "model",
+        "device",
         "p50 ms",
         "p90 ms",
         "p99 ms",
@@ -83,7 +84,8 @@ def table(steps: Iterable[StepReport]) -> tuple[list[str], list[list[str]]]:
         gates = "refused" if not step.passed else ("passed" if step.gates else "-")
         for timing in step.timings or (None,):
             figures = _figures(timing) if timing else ["-"] * 7
-            rows.append([step.step, step.stage, kept, shares, *figures, gates])
+            device = timing.device if timing else "-"
+            rows.append([step.step, step.stage, kept, shares, device, *figures, gates])
     return header, rows
 
 

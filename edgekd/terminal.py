@@ -61,10 +61,12 @@ class Terminal:
     def table(self, report: Report) -> None:
         """The report's main columns; the rest stands in report.md."""
         header, rows = report_files.table(report.steps)
-        chosen = [number for number, name in enumerate(header) if name not in _REPORT_ONLY]
+        one = len({device for step in report.steps for device in (timing.device for timing in step.timings)}) <= 1
+        hidden = _REPORT_ONLY | ({"device"} if one else set())
+        chosen = [number for number, name in enumerate(header) if name not in hidden]
         shown = Table(box=None, pad_edge=False)
         for number in chosen:
-            left = header[number] in {"step", "gates"}
+            left = header[number] in {"step", "device", "gates"}
             shown.add_column(header[number], justify="left" if left else "right", no_wrap=True)
         for row in rows:
             shown.add_row(*(row[number] for number in chosen))

@@ -1,0 +1,136 @@
+"""A bundle serves by its own files alone, and its self-test fails where the model is not the one that was measured."""
+
+import json
+import os
+import subprocess
+import sys
+import tarfile
+import zipfile
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from edgekd import bundle, bundle_code, bundle_requirements, selftest
+from edgekd.artifact import Artifact
+from edgekd.cli import cli
+from edgekd.errors import EdgekdError
+from tests.conftest import Ran
+
+
+@pytest.fixture(scope="module", autouse=True)
+def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Wheels of the right names and versions in a folder, and pip told to look nowhere else."""
+    folder = tmp_path_factory.mktemp("index")
+    for name in ("onnxruntime", "numpy", "tokenizers"):
+        release = version(name)
+        info = f"{name}-{release}.dist-info"
+        with zipfile.ZipFile(folder / f"{name}-{release}-py3-none-any.whl", "w") as wheel:
+            wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {release}\n")
+            wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+            wheel.writestr(f"{info}/RECORD", "")
+    with pytest.MonkeyPatch.context() as patch:
+        for variable, value in (("NO_INDEX", "1"), ("FIND_LINKS", str(folder)), ("CONFIG_FILE", os.devnull)):
+            patch.setenv(f"PIP_{variable}", value)
+        yield
+
+
+@pytest.fixture(scope="module")
+def made(ran: Ran, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return bundle.bundle(ran.folder / "onnx_int8", tmp_path_factory.mktemp("bundles"))
+
+
+def serve(folder: Path, *argv: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    """The bundle's predict.py in a Python that finds no edgekd but the bundle's."""
+    run = [sys.executable, "-S", "-c", _ALONE, str(folder / "predict.py"), *argv]
+    return subprocess.run(run, input=stdin, capture_output=True, text=True, cwd=folder.parent)
+
+
+# Site packages without edgekd's own: an editable install is found through a hook, a plain one through its folder.
+_ALONE = """
+import runpy, site, sys
+site.main()
+sys.meta_path[:] = [finder for finder in sys.meta_path if "editable" not in repr(finder).lower()]
+sys.path[:] = [p for p in sys.path if p]
+sys.argv = sys.argv[1:]
+sys.path.insert(0, sys.argv[0].rpartition("/")[0])
+import edgekd
+assert edgekd.__file__.startswith(sys.path[0]), edgekd.__file__
+runpy.run_path(sys.argv[0], run_name="__main__")
+heavy = {"torch", "transformers", "pydantic", "onnx", "sklearn", "scipy"} & set(sys.modules)
+assert not heavy, heavy
+"""
+
+
+def test_a_bundle_answers_by_itself(made: Path) -> None:
+    done = serve(made, "the cat sees a dog .")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["label"] in {"yes", "no"}
+    several = serve(made, stdin='"the cat sees a dog ."\n["the cat not sees a dog ."]\n')
+    assert len(several.stdout.splitlines()) == 2
+
+
+def test_the_selftest_passes_and_can_fail(made: Path, tmp_path: Path) -> None:
+    done = serve(made, "--selftest")
+    assert done.returncode == 0 and "selftest passed: 16 rows" in done.stdout, done.stderr
+    golden = json.loads((made / selftest.GOLDEN).read_text())
+    other = tmp_path / "golden.json"
+    for change, told in (("logits", "a logit differs by"), ("tokens", "other tokens than recorded")):
+        spoilt = json.loads(json.dumps(golden))
+        spoilt["rows"][3][change][0] += 10
+        other.write_text(json.dumps(spoilt))
+        with pytest.raises(EdgekdError, match=f"golden row 4: {told}"):
+            selftest.replay(made / "model", other)
+
+
+def test_the_model_in_it_is_the_one_that_was_measured(made: Path, ran: Ran) -> None:
+    assert Artifact.load(made / "model").digest == Artifact.load(ran.folder / "onnx_int8").digest
+
+
+def test_its_card_states_what_was_measured(made: Path, ran: Ran) -> None:
+    text = (made / "README.md").read_text()
+    step = next(entry for entry in ran.json["steps"] if entry["step"] == "onnx_int8")
+    head = yaml.safe_load(text.split("---")[1])
+    metric = head["model-index"][0]["results"][0]["metrics"][0]
+    assert metric == {"type": "matthews_correlation", "value": round(step["score"]["value"], 4)}
+    for name in ("onnx_int8", "onnx", "student", "teacher"):
+        assert f"| {name} |" in text
+    assert "quick" in text and f"{1e3 * step['timings'][0]['latency']['p50']['value']:.2f}" in text
+
+
+def test_its_requirements_are_complete_and_by_digest(made: Path) -> None:
+    lines = (made / "requirements.txt").read_text().splitlines()[1:]
+    names = {line.partition("==")[0].lower() for line in lines}
+    assert {"onnxruntime", "numpy", "tokenizers"} <= names
+    assert not {"torch", "transformers", "pydantic", "huggingface_hub"} & names
+    assert all(len(line.partition("--hash=sha256:")[2]) == 64 for line in lines)
+
+
+def test_its_code_is_closed_and_small(made: Path, tmp_path: Path) -> None:
+    files = {file.relative_to(made / "edgekd").as_posix() for file in (made / "edgekd").rglob("*.py")}
+    assert {"predicting.py", "selftest.py", "engine.py", "runtimes/onnxruntime.py", "tasks/classification.py"} <= files
+    assert not {"pipeline.py", "stage.py", "runtimes/openvino.py", "tasks/regression.py"} & files
+    bundle_code.copy_code(tmp_path, ["edgekd.predicting"])
+    assert not (tmp_path / "edgekd" / "runtimes" / "onnxruntime.py").exists()
+
+
+def test_an_archive_by_the_command_line(ran: Ran, tmp_path: Path) -> None:
+    argv = ["bundle", str(ran.folder / "onnx"), "--out", str(tmp_path), "--archive"]
+    done = CliRunner().invoke(cli, argv, catch_exceptions=False)
+    assert done.exit_code == 0 and "small-onnx.tar.gz" in done.output
+    with tarfile.open(tmp_path / "small-onnx.tar.gz") as tar:
+        tar.extractall(tmp_path, filter="data")
+    assert "selftest passed" in serve(tmp_path / "small-onnx", "--selftest").stdout
+
+
+def test_what_was_not_measured_is_not_bundled(made: Path, tmp_path: Path) -> None:
+    with pytest.raises(EdgekdError, match=r"holds no report\.json"):
+        bundle.bundle(made / "model", tmp_path)
+
+
+def test_what_pip_cannot_resolve_is_said() -> None:
+    with pytest.raises(EdgekdError, match=r"pip cannot resolve numpy==0\.0\.0"):
+        bundle_requirements.requirements({"numpy": "0.0.0"})
