@@ -136,6 +136,7 @@ def _report(item: Planned, made: _Made, found: Assessed) -> StepReport:
         timings=found.timings,
         gates=found.gates,
         doubts=tuple(f"{timing.device}: {doubt}" for timing in found.timings for doubt in timing.latency.doubts),
+        facts=made.artifact.manifest.facts,
     )
 
 

@@ -119,6 +119,7 @@ class StepReport:
     timings: tuple[Timing, ...]
     gates: tuple[Gate, ...]
     doubts: tuple[str, ...] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)  # what the stage says of the artifact
 
     @property
     def passed(self) -> bool:

@@ -136,6 +136,7 @@ def markdown(report: Report) -> str:
     for step in report.steps:
         others = ", ".join(f"{name} {value:.4f}" for name, value in step.score.others.items())
         lines.append(f"- {step.step}: {others or 'none'} ({step.score.rows} rows)")
+    lines += _sensitivity(report.steps) + _vocabulary(report.steps)
     lines += ["", "## What it computed in", "", "As the runtimes tell after running, not as the options asked.", ""]
     lines += [
         f"- {step.step}: {timing.precision} ({timing.runtime} on {timing.device})"
@@ -152,6 +153,34 @@ def markdown(report: Report) -> str:
     data = ", ".join(f"{name} {value}" for name, value in report.data.items())
     lines += ["", "## Data", "", data, ""]
     return "\n".join(lines)
+
+
+def _sensitivity(steps: Iterable[StepReport]) -> list[str]:
+    """The layers that quantization hurts most, where a step measured it."""
+    lines = []
+    for step in steps:
+        if ranking := step.facts.get("ranking"):
+            floats = step.facts["float_layers"]
+            lines += ["", f"## Sensitivity of {step.step}", ""]
+            lines += ["Root mean square change of the outputs when only this layer is quantized; f: left in float.", ""]
+            lines += [_row(["layer", "change", ""]), _row(["---"] * 3)]
+            lines += [_row([name, f"{change:.4f}", "f" if name in floats else ""]) for name, change in ranking]
+    return lines
+
+
+def _vocabulary(steps: Iterable[StepReport]) -> list[str]:
+    """How a trimmed vocabulary reads text, where a step trimmed one."""
+    lines: list[str] = []
+    for step in steps:
+        for name, found in step.facts.get("coverage", {}).items():
+            if not lines:
+                lines += ["", "## Vocabulary", ""]
+            lines.append(
+                f"- {step.step}: {step.facts['tokens']} of {step.facts['tokens_before']} tokens; of {found['texts']} "
+                f"{name} texts {found['same']:.1%} are cut as before, {found['tokens']:.3f} times as many tokens, "
+                f"unknown {found['unknown']:.2%} (before: {found['unknown_before']:.2%})"
+            )
+    return lines
 
 
 def _row(cells: Sequence[str]) -> str:

@@ -37,6 +37,7 @@ FLOORS = [
     ["kd.methods.*", "kd.training"],
     ["kd.fitting"],
     ["calibration"],
+    ["fallback"],
     ["stages.*", "worker"],
     ["measure", "recipe"],
     ["assess", "plan", "predicting", "selftest", "explaining", "bundle_card", "bundle_code", "bundle_requirements"],

@@ -19,6 +19,7 @@ class ExportOnnx(Stage):
 
     accepts: ClassVar[frozenset[str]] = frozenset({"torch"})
     makes: ClassVar[str] = "onnx"
+    version: ClassVar[int] = 2
     libraries: ClassVar[tuple[str, ...]] = ("torch", "transformers", "onnx", "onnxscript")
 
     source: Source = Field(description="The step to export; default: the step before")
@@ -60,6 +61,7 @@ def export(folder: Path, file: Path, opset: int) -> int:
     assert program is not None
     proto = program.model_proto
     _strip(proto)
+    _name_products(proto)
     onnx.checker.check_model(proto)
     onnx.save(proto, str(file))
     return parameters(graph)
@@ -82,3 +84,21 @@ def _strip(proto: Any) -> None:
         value.doc_string = ""
     del proto.graph.metadata_props[:]
     proto.graph.doc_string = ""
+
+
+def _name_products(proto: Any) -> None:
+    """Call each product with weights, and its weights, as the model calls the layer.
+
+    The exporter turns a linear layer into a product with an unnamed constant and the addition of a named bias.
+    """
+    graph = proto.graph
+    tensors = {tensor.name: tensor for tensor in graph.initializer}
+    biases = {n.input[s]: n.input[1 - s] for n in graph.node if n.op_type == "Add" for s in (0, 1)}
+    for node in graph.node:
+        if node.op_type == "MatMul" and node.input[1] in tensors:
+            bias = biases.get(node.output[0], "")
+            if bias in tensors and bias.endswith(".bias"):
+                node.name = bias.removesuffix(".bias").removeprefix("inner.")
+                tensors[node.input[1]].name = node.input[1] = f"{bias.removesuffix('.bias')}.weight"
+        elif node.op_type == "Gemm" and node.input[1].endswith(".weight"):
+            node.name = node.input[1].removesuffix(".weight").removeprefix("inner.")

@@ -8,6 +8,9 @@ from pydantic import Field
 
 from edgekd import calibration
 from edgekd.artifact import TOKENIZER
+from edgekd.data_options import DataOptions
+from edgekd.errors import EdgekdError
+from edgekd.fallback import Search
 from edgekd.options import IsAside, Source
 from edgekd.quiet import quiet
 from edgekd.stage import Job, Stage, Tolerance
@@ -29,6 +32,7 @@ class QuantizeOnnx(Stage):
 
     accepts: ClassVar[frozenset[str]] = frozenset({"onnx"})
     makes: ClassVar[str] = "onnx"
+    version: ClassVar[int] = 2
     libraries: ClassVar[tuple[str, ...]] = ("onnx", "onnxruntime")
 
     source: Source = Field(description="The step to quantize; default: the step before")
@@ -46,38 +50,68 @@ class QuantizeOnnx(Stage):
         0.9, ge=0, le=1, description="Least share of dev rows with the source's answer"
     )
 
+    fallback: bool = Field(
+        False,
+        description="Leave the most sensitive layers in float until max_drop is kept on dev; the report ranks them",
+    )
+    min_speedup: float | None = Field(
+        None, gt=0, description="With fallback: least speed of the whole in multiples of the source's, or the run fails"
+    )
+
     def tolerance(self) -> Tolerance:
         return Tolerance(max_drop=self.max_drop, min_agreement=self.min_agreement)
+
+    def check(self, data: DataOptions) -> None:
+        if self.min_speedup is not None and not self.fallback:
+            raise EdgekdError("min_speedup is only looked at by the fallback", "Add fallback: true.")
+
+    def key_options(self) -> dict[str, Any]:
+        # Here the limit decides which layers are quantized, so it makes another artifact.
+        return {**super().key_options(), **({"max_drop": self.max_drop} if self.fallback else {})}
 
     def run(self, job: Job) -> Mapping[str, Any]:
         assert job.source is not None
         # A copy: the quantizer writes a file beside what it reads, and a sealed artifact is not its place.
         source, target = job.scratch / "source.onnx", job.out / "model.onnx"
         source.write_bytes((job.source.path / "model.onnx").read_bytes())
+        found: Mapping[str, Any] = {}
+        if self.fallback:
+
+            def build(floats: frozenset[str], folder: Path) -> None:
+                self._quantize(source, folder / "model.onnx", job, floats)
+
+            found = Search(job, build, layers(source, self.embeddings), "onnx", self.max_drop, self.min_speedup).run()
+        else:
+            self._quantize(source, target, job, frozenset())
+        (job.out / TOKENIZER).write_bytes((job.source.path / TOKENIZER).read_bytes())
+        parameters = job.source.manifest.facts.get("parameters")
+        return {"parameters": parameters, "quantized": count_quantized(target), **found}
+
+    def _quantize(self, source: Path, target: Path, job: Job, floats: frozenset[str]) -> None:
+        """Write the quantized file, with the layers and tables named in `floats` as they were."""
         with quiet():
             if self.mode == "dynamic":
-                self._dynamic(source, target)
+                self._dynamic(source, target, floats)
             else:
-                self._static(source, target, job)
+                self._static(source, target, job, floats)
         if self.embeddings:
-            quantize_embeddings(target, self.per_channel)
-        (job.out / TOKENIZER).write_bytes((job.source.path / TOKENIZER).read_bytes())
-        return {"parameters": job.source.manifest.facts.get("parameters"), "quantized": count_quantized(target)}
+            quantize_embeddings(target, self.per_channel, floats)
 
-    def _dynamic(self, source: Path, target: Path) -> None:
+    def _dynamic(self, source: Path, target: Path, floats: frozenset[str]) -> None:
         from onnxruntime.quantization import QuantType, quantize_dynamic
 
         quantize_dynamic(
             source,
             target,
             op_types_to_quantize=_PRODUCTS,
+            nodes_to_exclude=sorted(floats),
             per_channel=self.per_channel,
             reduce_range=self.reduce_range,
             weight_type=QuantType.QInt8,
             extra_options={"DefaultTensorType": 1, "MatMulConstBOnly": True},
         )
 
-    def _static(self, source: Path, target: Path, job: Job) -> None:
+    def _static(self, source: Path, target: Path, job: Job, floats: frozenset[str]) -> None:
         from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
         from onnxruntime.quantization.shape_inference import quant_pre_process
 
@@ -88,6 +122,7 @@ class QuantizeOnnx(Stage):
             target,
             _Calibration(prepared, job, self.samples, together=self.calibration != "minmax"),
             op_types_to_quantize=_PRODUCTS,
+            nodes_to_exclude=sorted(floats),
             quant_format=QuantFormat[self.format],
             per_channel=self.per_channel,
             reduce_range=self.reduce_range,
@@ -103,7 +138,18 @@ class QuantizeOnnx(Stage):
         )
 
 
-def quantize_embeddings(file: Path, per_row: bool) -> None:
+def layers(file: Path, tables: bool) -> list[str]:
+    """What can be quantized in an ONNX file, by name: products with weights and, with `tables`, embedding tables."""
+    import onnx
+
+    graph = onnx.load(str(file)).graph
+    weights = {tensor.name: len(tensor.dims) for tensor in graph.initializer}
+    found = [node.name for node in graph.node if node.op_type in _PRODUCTS and node.input[1] in weights]
+    gathered = [node.input[0] for node in graph.node if node.op_type == "Gather" and weights.get(node.input[0]) == 2]
+    return found + (list(dict.fromkeys(gathered)) if tables else [])
+
+
+def quantize_embeddings(file: Path, per_row: bool, floats: frozenset[str] = frozenset()) -> None:
     """Store the embedding tables of an ONNX file as INT8, symmetric, with one scale a row (or one in all), in place.
 
     ONNX Runtime's quantizer knows one scale a table only, and a few large rows then cost all others their precision.
@@ -115,7 +161,11 @@ def quantize_embeddings(file: Path, per_row: bool) -> None:
 
     model = onnx.load(str(file))
     graph = model.graph
-    tables = {tensor.name: tensor for tensor in graph.initializer if tensor.data_type == onnx.TensorProto.FLOAT}
+    tables = {
+        tensor.name: tensor
+        for tensor in graph.initializer
+        if tensor.data_type == onnx.TensorProto.FLOAT and tensor.name not in floats
+    }
     nodes = []
     for node in graph.node:
         table = tables.get(node.input[0]) if node.op_type == "Gather" else None

@@ -54,9 +54,11 @@ class Regression(Task):
         return [{"value": round(float(row[0]), 6)} for row in logits]
 
     def agreement(self, ours: "Floats", theirs: "Floats") -> float:
-        """Rows whose values are within 2 % of the range that the source's values span."""
+        """Rows whose values are within 5 % of the range that the source's values span: a step of STS-B's own labels,
+        means of five raters, is 4 %.
+        """
         import numpy as np
 
         reference = self.predictions(theirs)
         span = float(reference.max() - reference.min()) or 1.0
-        return float((np.abs(self.predictions(ours) - reference) <= 0.02 * span).mean())
+        return float((np.abs(self.predictions(ours) - reference) <= 0.05 * span).mean())

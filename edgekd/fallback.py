@@ -1,0 +1,153 @@
+"""Mixed precision by measured sensitivity: the layers that 8 bits hurt most stay in float until the loss fits.
+
+Each layer alone is quantized and what that does to the outputs is measured on train rows; in that order, worst first,
+layers go back to float until dev's loss of the metric is within the limit.
+"""
+
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgekd import calibration
+from edgekd.artifact import TOKENIZER, Artifact, Manifest
+from edgekd.engine import Engine
+from edgekd.errors import RefusedError
+from edgekd.runtime import Executable
+from edgekd.stage import Job
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+# Fills a folder with the model whose named layers are in float and whose others are quantized.
+Build = Callable[[frozenset[str], Path], None]
+_RANKING_ROWS, _TIMING_ROWS, _TIMING_S = 64, 40, 3.0
+
+
+@dataclass(frozen=True)
+class Tried:
+    """One choice of float layers: what it loses on dev, and how much faster than the source it is."""
+
+    floats: tuple[str, ...]
+    drop: float
+    speedup: float
+
+    def __str__(self) -> str:
+        return f"{len(self.floats)} layers in float: drop {self.drop:.4f}, {self.speedup:.2f} times as fast"
+
+
+@dataclass
+class Search:
+    """Looks for the fewest float layers with which an artifact keeps both limits."""
+
+    job: Job
+    build: Build
+    layers: Sequence[str]
+    form: str
+    max_drop: float
+    min_speedup: float | None
+
+    def run(self) -> Mapping[str, Any]:
+        """Fill job.out; returns the ranking and the layers left in float, for the manifest.
+
+        Raises RefusedError, with the best that was found, where no choice keeps both limits.
+        """
+        assert self.job.source is not None
+        with Engine() as engine:
+            source = engine.compile(self.job.source.path)
+            rows = [*calibration.samples(self.job, _RANKING_ROWS)]
+            target, theirs = self._score(source), [source.run(row)["logits"] for row in rows]
+            tried = [self._try((), target, source)]
+            ranking: list[tuple[str, float]] = []
+            if not self._kept(tried[-1]):
+                ranking = self._rank(rows, theirs)
+            for count in range(1, len(ranking) + 1):
+                if self._kept(tried[-1]) or self._slow(tried[-1]):
+                    break
+                tried.append(self._try(tuple(name for name, _ in ranking[:count]), target, source))
+                self.job.progress("fallback", count, len(ranking))
+        if not self._kept(tried[-1]):
+            raise RefusedError(self._lost(tried), "Raise max_drop, lower min_speedup, or train the student longer.")
+        return {"float_layers": list(tried[-1].floats), "ranking": [[name, damage] for name, damage in ranking]}
+
+    def _kept(self, tried: Tried) -> bool:
+        return tried.drop <= self.max_drop and not self._slow(tried)
+
+    def _slow(self, tried: Tried) -> bool:
+        return self.min_speedup is not None and tried.speedup < self.min_speedup
+
+    def _lost(self, tried: Sequence[Tried]) -> str:
+        fast = [one for one in tried if not self._slow(one)]
+        best = min(fast, key=lambda one: one.drop) if fast else max(tried, key=lambda one: one.speedup)
+        limits = f"a drop of {self.max_drop:g}" + (
+            f" and {self.min_speedup:g} times the speed" if self.min_speedup else ""
+        )
+        return f"no mix of 8 bits and float keeps {limits}; the best of {len(tried)} tried has {best}"
+
+    def _rank(self, rows: Sequence[Any], theirs: Sequence[Any]) -> list[tuple[str, float]]:
+        """Layers with the root mean square change of the outputs when only they are quantized, worst first."""
+        import numpy as np
+
+        found = []
+        for number, layer in enumerate(self.layers, start=1):
+            with Engine() as engine:
+                ours = self._made(engine, frozenset(self.layers) - {layer}, self.job.scratch / "alone")
+                change = np.concatenate(
+                    [ours.run(row)["logits"] - logits for row, logits in zip(rows, theirs, strict=True)]
+                )
+            found.append((layer, float(np.sqrt((change**2).mean()))))
+            self.job.progress("sensitivity of layers", number, len(self.layers))
+        return sorted(found, key=lambda item: (-item[1], item[0]))
+
+    def _try(self, floats: tuple[str, ...], target: float, source: Executable) -> Tried:
+        """Build into job.out and measure."""
+        with Engine() as engine:
+            ours = self._made(engine, frozenset(floats), self.job.out)
+            speedup = self._speedup(source, ours) if self.min_speedup is not None else float("nan")
+            return Tried(floats, target - self._score(ours), speedup)
+
+    def _made(self, engine: Engine, floats: frozenset[str], folder: Path) -> Executable:
+        import shutil
+
+        assert self.job.source is not None
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        self.build(floats, folder)
+        (folder / TOKENIZER).write_bytes((self.job.source.path / TOKENIZER).read_bytes())
+        sealed = self.job.scratch / "sealed"
+        shutil.rmtree(sealed, ignore_errors=True)
+        shutil.copytree(folder, sealed)
+        manifest = self.job.source.manifest
+        fields = {name: getattr(manifest, name) for name in Manifest.__dataclass_fields__}
+        Artifact.seal(sealed, Manifest(**{**fields, "format": self.form, "files": {}}))
+        return engine.compile(sealed)
+
+    def _score(self, executable: Executable) -> float:
+        """The recipe's metric on dev, row by row as it is served; minus infinity where it is no number."""
+        import numpy as np
+
+        assert self.job.source is not None
+        data = self.job.data
+        tokens = data.dev.encode(self.job.source.path, data.options.max_length)
+        logits = np.concatenate([executable.run(tokens.pad([row]))["logits"] for row in range(len(tokens.ids))])
+        value = float(data.task.metrics[data.metric](data.task.predictions(logits), data.dev.targets))
+        return value if np.isfinite(value) else -np.inf
+
+    def _speedup(self, source: Executable, ours: Executable) -> float:
+        """Median time of the source over ours, inferences interleaved so that both see the same machine."""
+        rows = [*calibration.samples(self.job, _TIMING_ROWS)]
+        ratios: list[float] = []
+        stop = time.perf_counter() + _TIMING_S
+        while time.perf_counter() < stop or len(ratios) < len(rows):
+            row = rows[len(ratios) % len(rows)]
+            ratios.append(_seconds(source, row) / _seconds(ours, row))
+        return statistics.median(ratios)
+
+
+def _seconds(executable: Executable, row: "dict[str, NDArray[np.int64]]") -> float:
+    start = time.perf_counter()
+    executable.run(row)
+    return time.perf_counter() - start
