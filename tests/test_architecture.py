@@ -32,7 +32,7 @@ FLOORS = [
     ["tables", "report_files"],
     ["data"],
     ["stage"],
-    ["kd.phase", "kd.mappings", "kd.losses", "kd.encoder", "kd.heap", "kd"],
+    ["kd.phase", "kd.mappings", "kd.losses", "kd.encoder", "kd.heap", "kd.narrowing", "kd"],
     ["kd.method", "kd.objective", "kd.graph", "runtimes.*", "engine"],
     ["kd.methods.*", "kd.training"],
     ["kd.fitting"],

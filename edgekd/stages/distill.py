@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from edgekd import hub
 from edgekd.artifact import TOKENIZER
@@ -18,10 +18,22 @@ if TYPE_CHECKING:
 
 
 class LayersOf(Options):
-    """A student that starts as some layers of an earlier step's model, with its embeddings and head."""
+    """A student that starts as some layers of an earlier step's model, with its embeddings and head.
+
+    With `width` their weights are projected to a narrower hidden space, by principal directions.
+    """
 
     layers: int | tuple[int, ...] = Field(description="How many layers, evenly spaced, or their numbers from 1")
     from_: StepId = Field(alias="from", description="The step whose layers are taken")
+    width: int | None = Field(
+        None, gt=0, description="Hidden size, a multiple of the heads; default: as wide as they are"
+    )
+    inner: int | None = Field(None, gt=0, description="Inner size of the feed-forward layers; default: in proportion")
+
+    @model_serializer(mode="wrap")
+    def _set(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """What is not set leaves no trace in a cache key."""
+        return {name: value for name, value in serialize(self).items() if value is not None}
 
 
 class Distill(Stage):
@@ -73,6 +85,7 @@ class Distill(Stage):
 
         from edgekd.kd import encoder
         from edgekd.kd.fitting import fit, head, save_tokenizer
+        from edgekd.kd.narrowing import narrowed
         from edgekd.kd.objective import Learner, check
 
         assert job.source is not None
@@ -84,6 +97,8 @@ class Distill(Stage):
             (job.out / TOKENIZER).write_bytes((giver.path / TOKENIZER).read_bytes())
             model = teacher if giver is job.source else encoder.load_classifier(giver.path)
             student = encoder.chosen_layers(model, _numbers(self.model.layers, encoder.depth(model)))
+            if self.model.width or self.model.inner:
+                student = narrowed(student, self.model.width or student.config.hidden_size, self.model.inner)
         else:
             folder = hub.fetch(self.model)
             save_tokenizer(folder, job.out)
