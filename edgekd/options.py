@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class Options(BaseModel):
@@ -48,4 +48,9 @@ class IsAside:
 
 Source = Annotated[str, IsStep(main=True)]
 StepId = Annotated[str, IsStep()]
-Pretrained = Annotated[str, IsPretrained()]
+
+
+class FromStep(Options):
+    """Weights that an earlier step made."""
+
+    from_: StepId = Field(alias="from", description="The step whose weights are taken")

@@ -19,7 +19,10 @@ def validated(kind: type[O], raw: Any, marks: Marks, at: tuple[str, ...]) -> O:
     except ValidationError as error:
         errors = error.errors(include_url=False)
         # Of a union every branch complains: a field that one of them does not know says most, then the deepest.
+        # A misspelt field is missing under its right name too: beside a missing one the unknown one says more.
+        beside = [other for other in errors if other["loc"][:-1] == errors[0]["loc"][:-1]]
         same = [other for other in errors if other["loc"][:1] == errors[0]["loc"][:1]]
+        same += [other for other in beside if errors[0]["type"] == "missing" and other["type"] == "extra_forbidden"]
         found = max(same, key=lambda other: (other["type"] == "extra_forbidden", len(other["loc"])))
         # Of the branches of a union pydantic names each; the path in the file is the part that the file has.
         path: tuple[int | str, ...] = ()

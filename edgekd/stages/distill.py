@@ -9,7 +9,7 @@ from edgekd import hub
 from edgekd.artifact import TOKENIZER
 from edgekd.data_options import DataOptions
 from edgekd.errors import EdgekdError, nearest
-from edgekd.options import IsAside, IsPretrained, Options, Source, StepId
+from edgekd.options import FromStep, IsAside, IsPretrained, Source
 from edgekd.stage import Job, Stage, Tolerance
 from edgekd.validation import validated
 
@@ -17,14 +17,13 @@ if TYPE_CHECKING:
     from edgekd.kd.phase import Phase
 
 
-class LayersOf(Options):
+class LayersOf(FromStep):
     """A student that starts as some layers of an earlier step's model, with its embeddings and head.
 
     With `width` their weights are projected to a narrower hidden space, by principal directions.
     """
 
     layers: int | tuple[int, ...] = Field(description="How many layers, evenly spaced, or their numbers from 1")
-    from_: StepId = Field(alias="from", description="The step whose layers are taken")
     width: int | None = Field(
         None, gt=0, description="Hidden size, a multiple of the heads; default: as wide as they are"
     )

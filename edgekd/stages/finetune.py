@@ -6,7 +6,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from edgekd import hub
-from edgekd.options import IsAside, Pretrained
+from edgekd.artifact import TOKENIZER
+from edgekd.options import FromStep, IsAside, IsPretrained
 from edgekd.stage import Job, Stage
 
 
@@ -20,7 +21,9 @@ class FineTune(Stage):
     makes: ClassVar[str] = "torch"
     libraries: ClassVar[tuple[str, ...]] = ("torch", "transformers", "accelerate", "tokenizers")
 
-    model: Pretrained = Field(description="Pretrained encoder: a hub name, a folder, or package:NAME")
+    model: Annotated[str | FromStep, IsPretrained()] = Field(
+        description="Pretrained encoder: a hub name, a folder, package:NAME, or {from: STEP} for a step's model"
+    )
     epochs: int = Field(3, ge=0, description="Passes over the train split")
     batch_size: int = Field(32, ge=1, description="Rows a step")
     learning_rate: float = Field(5e-5, gt=0, description="Peak learning rate of AdamW")
@@ -39,10 +42,15 @@ class FineTune(Stage):
         from edgekd.kd.objective import Learner
         from edgekd.kd.phase import Phase, Terms
 
-        folder = hub.fetch(self.model)
-        save_tokenizer(folder, job.out)
         torch.manual_seed(job.seed)  # the new head's weights
-        model = encoder.load_classifier(folder, **head(job.data))
+        if isinstance(self.model, FromStep):
+            folder = job.sources[self.model.from_].path
+            (job.out / TOKENIZER).write_bytes((folder / TOKENIZER).read_bytes())
+            model = encoder.load_classifier(folder)
+        else:
+            folder = hub.fetch(self.model)
+            save_tokenizer(folder, job.out)
+            model = encoder.load_classifier(folder, **head(job.data))
         shared = ("epochs", "batch_size", "learning_rate", "warmup", "weight_decay")
         phase = Phase(name="finetune", terms=Terms(hard=1.0), **{name: getattr(self, name) for name in shared})
         return fit(Learner(model, None, [phase]), [phase], job, self.precision, self.checkpoint_s)
