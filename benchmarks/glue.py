@@ -1,6 +1,8 @@
-"""Runs the main recipe on CoLA, SST-2 and STS-B from a folder in GLUE's TSV form, and prints one table of all steps.
+"""Runs a recipe on CoLA, SST-2 and STS-B from a folder in GLUE's TSV form, and prints one table of all steps.
 
-python benchmarks/glue.py --data FOLDER/glue --model FOLDER/models/all-MiniLM-L6-v2 [--tasks CoLA] [--seed 42]
+python benchmarks/glue.py --data FOLDER/glue --model FOLDER/models/all-MiniLM-L6-v2 [--tasks CoLA] [--recipe FILE]
+
+The recipe has the steps teacher, student and onnx_int8, as the main one has.
 
 What each task is trained with stands in SETTINGS: the teacher's were chosen by its dev score (benchmarks/LOG.md), the
 student's are TinyBERT's two phases in fewer epochs.
@@ -13,6 +15,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+RECIPE = ROOT / "recipes" / "cola_int8.yaml"
 COLA = "preset: cola, columns: [origin, label, mark, sentence], quoting: none, max_length: 64"
 SETTINGS = {
     "CoLA": {
@@ -34,10 +37,10 @@ SETTINGS = {
 }
 
 
-def run(task: str, data: Path, model: Path, runs: Path, seed: int) -> dict[str, object]:
+def run(recipe: Path, task: str, data: Path, model: Path, runs: Path, seed: int) -> dict[str, object]:
     """Run one task's chain; the report."""
     chosen = SETTINGS[task]
-    name = f"{task.lower().replace('-', '')}_{seed}"
+    name = f"{task.lower().replace('-', '')}_{seed}" + ("" if recipe == RECIPE else f"_{recipe.stem}")
     settings = {
         "name": name,
         "seed": seed,
@@ -48,7 +51,7 @@ def run(task: str, data: Path, model: Path, runs: Path, seed: int) -> dict[str, 
         **{f"onnx_int8.{field}": value for field, value in chosen.get("int8", {}).items()},  # type: ignore[attr-defined]
         "student.min_kept": "null",  # reported, whatever it is
     }
-    argv = [sys.executable, "-m", "edgekd", "run", str(ROOT / "recipes" / "cola_int8.yaml"), "--offline"]
+    argv = [sys.executable, "-m", "edgekd", "run", str(recipe), "--offline"]
     argv += ["--runs", str(runs)]
     for field, value in settings.items():
         argv += ["--set", f"{field}={value}"]
@@ -64,10 +67,11 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="+", default=list(SETTINGS), choices=list(SETTINGS))
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     parser.add_argument("--seed", type=int, default=42)
+    parser.add_argument("--recipe", type=Path, default=RECIPE, help="such as recipes/every_target.yaml")
     given = parser.parse_args()
     lines = ["| task | step | metric | score | MB | p50 ms (95 %) | seconds |", "|---|---|---|---|---|---|---|"]
     for task in given.tasks:
-        report = run(task, given.data, given.model, given.runs, given.seed)
+        report = run(given.recipe, task, given.data, given.model, given.runs, given.seed)
         for step in report["steps"]:  # type: ignore[attr-defined]
             p50 = step["timings"][0]["latency"]["p50"]
             shown = f"{p50['value'] * 1e3:.2f} ({p50['low'] * 1e3:.2f} to {p50['high'] * 1e3:.2f})"
