@@ -22,7 +22,7 @@ SETTINGS = {
         "data": COLA,
         "teacher": {"learning_rate": 1e-4, "epochs": 5, "batch_size": 32},
         "phases": "{intermediate: {epochs: 10}, prediction: {epochs: 4}}",
-        "int8": {"mode": "static", "calibration": "percentile"},  # dynamic ranges lose 0.02 of MCC and are refused
+        "int8": {"fallback": "true"},  # 8 bits everywhere lose 0.01 to 0.04 of MCC and are refused
     },
     "STS-B": {
         "data": "preset: stsb, label: score, quoting: none",
