@@ -9,7 +9,7 @@ from edgekd.explaining import fields_table
 from edgekd.kd.method import METHODS
 from edgekd.kd.phase import Phase, Terms
 from edgekd.options import Options
-from edgekd.stage import STAGES
+from edgekd.stage import STAGES, Budget
 from edgekd.stages.distill import LayersOf
 
 HEAD = """# Reference
@@ -23,12 +23,14 @@ a `stage`, and the stage's fields.
 
 
 def section(title: str, kind: type[Options]) -> str:
-    return f"## {title}\n\n{inspect.getdoc(kind)}\n\n{fields_table(kind)}\n"
+    table = fields_table(kind) if kind.model_fields else "It has no fields."
+    return f"## {title}\n\n{inspect.getdoc(kind)}\n\n{table}\n"
 
 
 def reference() -> str:
     parts = [HEAD, section("data", DataOptions), section("data.splits", Splits)]
     parts += [section(f"stage {name}", STAGES.get(name)) for name in STAGES.names]
+    parts += [section("budget (of any step)", Budget)]
     parts += [section("a student from layers (distill's model)", LayersOf)]
     parts += [section("phase (distill's phases)", Phase), section("terms of a phase", Terms)]
     for name in METHODS.names:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal
 
+from pydantic.fields import FieldInfo
+
 from edgekd.data_options import DataOptions, Splits
 from edgekd.device import CONNECTIONS, Device, RunOptions
 from edgekd.errors import EdgekdError, nearest
@@ -35,11 +37,17 @@ def explain(topic: str | None) -> str:
 def fields_table(kind: type[Options]) -> str:
     """The fields of options as a Markdown table."""
     lines = ["| field | type | default | |", "|---|---|---|---|"]
-    for name, kept in kind.model_fields.items():
+    for name, kept in _fields(kind).items():
         default = "required" if kept.is_required() else f"`{_shown(kept.get_default(call_default_factory=True))}`"
         kind_text = _type(kept.annotation).replace("|", "&#124;")
         lines.append(f"| `{kept.alias or name}` | {kind_text} | {default} | {kept.description or ''} |")
     return "\n".join(lines)
+
+
+def _fields(kind: type[Options]) -> dict[str, FieldInfo]:
+    """A class's own fields first: what it inherits every stage has."""
+    own = [name for name in kind.model_fields if name in vars(kind).get("__annotations__", {})]
+    return {name: kind.model_fields[name] for name in dict.fromkeys([*own, *kind.model_fields])}
 
 
 def _groups() -> dict[str, tuple[str, ...]]:
@@ -107,11 +115,11 @@ def _plain(kind: type[Options]) -> str:
     rows = [
         (
             kept.alias or name,
-            "required" if kept.is_required() else _shown(kept.default),
+            "required" if kept.is_required() else _shown(kept.get_default(call_default_factory=True)),
             kept.description or "",
             _type(kept.annotation),
         )
-        for name, kept in kind.model_fields.items()
+        for name, kept in _fields(kind).items()
     ]
     width = max(len(row[0]) for row in rows)
     head = f"{kind.__name__}: {(inspect.getdoc(kind) or '').splitlines()[0]}"
@@ -132,7 +140,8 @@ def _nested(kind: type[Options]) -> list[type[Options]]:
 
 def _shown(value: Any) -> str:
     if isinstance(value, Options):
-        return "{" + ", ".join(f"{key}: {inner}" for key, inner in value.model_dump(exclude_none=True).items()) + "}"
+        given = {key: inner for key, inner in value.model_dump(exclude_none=True).items() if inner != {}}
+        return "{" + ", ".join(f"{key}: {inner}" for key, inner in given.items()) + "}"
     if isinstance(value, tuple):
         return "[" + ", ".join(map(str, value)) + "]"
     return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

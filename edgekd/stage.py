@@ -128,4 +128,27 @@ class Stage(Options, ABC):
         """Fill job.out with the model's files and tokenizer.json; return facts for the manifest (JSON-able)."""
 
 
+class Export(Stage):
+    """A stage that writes the source's model for another runtime: held to the source's outputs, score and answers.
+
+    A subclass has a field `precision`; `exact` is how far an output may be off in those that should change none.
+    """
+
+    exact: ClassVar[Mapping[str, float]] = {"fp32": 1e-3}
+
+    max_difference: Annotated[float | None, IsAside()] = Field(
+        None, gt=0, description="Largest difference of any output from the source's; default: 1e-3 in fp32, 8 bits free"
+    )
+    max_drop: Annotated[float, IsAside()] = Field(
+        0.01, ge=0, description="Largest loss of the recipe's metric against the source"
+    )
+    min_agreement: Annotated[float, IsAside()] = Field(
+        0.9, ge=0, le=1, description="Least share of dev rows with the source's answer"
+    )
+
+    def tolerance(self) -> Tolerance:
+        difference = self.max_difference or self.exact.get(getattr(self, "precision", "fp32"))
+        return Tolerance(max_difference=difference, max_drop=self.max_drop, min_agreement=self.min_agreement)
+
+
 STAGES: Registry[Stage] = Registry("edgekd.stages", Stage, "stage")  # type: ignore[type-abstract]

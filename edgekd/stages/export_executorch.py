@@ -2,17 +2,17 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
 from edgekd.artifact import TOKENIZER
-from edgekd.options import IsAside, Source
+from edgekd.options import Source
 from edgekd.quiet import quiet
-from edgekd.stage import Job, Stage, Tolerance
+from edgekd.stage import Export, Job
 
 
-class ExportExecutorch(Stage):
+class ExportExecutorch(Export):
     """Writes model.pte for one row of any length up to data.max_length.
 
     `int8` holds linear layers' weights in 8 bits by channel, with ranges of the activations found at run time, and the
@@ -25,19 +25,6 @@ class ExportExecutorch(Stage):
 
     source: Source = Field(description="The step to export; default: the step before")
     precision: Literal["fp32", "int8"] = Field("fp32", description="What weights and linear products are in")
-    max_difference: Annotated[float | None, IsAside()] = Field(
-        None, gt=0, description="Largest difference of any logit from the source's; default: 1e-3, int8: free"
-    )
-    max_drop: Annotated[float, IsAside()] = Field(
-        0.01, ge=0, description="Largest loss of the recipe's metric against the source"
-    )
-    min_agreement: Annotated[float, IsAside()] = Field(
-        0.9, ge=0, le=1, description="Least share of dev rows with the source's answer"
-    )
-
-    def tolerance(self) -> Tolerance:
-        difference = self.max_difference or (1e-3 if self.precision == "fp32" else None)
-        return Tolerance(max_difference=difference, max_drop=self.max_drop, min_agreement=self.min_agreement)
 
     def needs(self) -> tuple[str, ...]:
         return (*self.libraries, *(("torchao",) if self.precision == "int8" else ()))

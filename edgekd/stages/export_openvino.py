@@ -2,19 +2,19 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
 from edgekd import calibration
 from edgekd.artifact import TOKENIZER
-from edgekd.options import IsAside, Source
+from edgekd.options import Source
 from edgekd.quiet import quiet
-from edgekd.stage import Job, Stage, Tolerance
+from edgekd.stage import Export, Job
 
 
-class ExportOpenvino(Stage):
-    """Writes model.xml and model.bin. `fp16` stores weights in half the bytes and still computes in fp32.
+class ExportOpenvino(Export):
+    """Writes model.xml and model.bin. `fp16` stores weights in half the bytes.
 
     `int8` quantizes weights and activations by NNCF, from calibration rows of the train split, in the form that it
     keeps for transformers; embedding tables are stored in 8 bits too.
@@ -23,6 +23,7 @@ class ExportOpenvino(Stage):
     accepts: ClassVar[frozenset[str]] = frozenset({"torch"})
     makes: ClassVar[str] = "openvino"
     libraries: ClassVar[tuple[str, ...]] = ("torch", "transformers", "openvino")
+    exact: ClassVar[Mapping[str, float]] = {"fp32": 1e-3, "fp16": 2e-2}  # fp16 rounds the weights
 
     source: Source = Field(description="The step to export; default: the step before")
     precision: Literal["fp32", "fp16", "int8"] = Field("fp32", description="What weights, or all products, are held in")
@@ -31,21 +32,6 @@ class ExportOpenvino(Stage):
         "mixed", description="Activations of int8: mixed is asymmetric after the embeddings and GELU"
     )
     smooth_quant: float = Field(0.95, ge=-1, le=1, description="SmoothQuant's alpha for matrix products; -1: off")
-    max_difference: Annotated[float | None, IsAside()] = Field(
-        None,
-        gt=0,
-        description="Largest difference of any logit from the source's; default: 1e-3, fp16: 2e-2, int8: free",
-    )
-    max_drop: Annotated[float, IsAside()] = Field(
-        0.01, ge=0, description="Largest loss of the recipe's metric against the source"
-    )
-    min_agreement: Annotated[float, IsAside()] = Field(
-        0.9, ge=0, le=1, description="Least share of dev rows with the source's answer"
-    )
-
-    def tolerance(self) -> Tolerance:
-        difference = self.max_difference or {"fp32": 1e-3, "fp16": 2e-2}.get(self.precision)
-        return Tolerance(max_difference=difference, max_drop=self.max_drop, min_agreement=self.min_agreement)
 
     def needs(self) -> tuple[str, ...]:
         return (*self.libraries, *(("nncf",) if self.precision == "int8" else ()))

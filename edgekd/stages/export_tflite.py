@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -10,16 +10,16 @@ from edgekd import calibration
 from edgekd.artifact import TOKENIZER
 from edgekd.data_options import DataOptions
 from edgekd.errors import EdgekdError
-from edgekd.options import IsAside, Source
+from edgekd.options import Source
 from edgekd.quiet import quiet
-from edgekd.stage import Job, Stage, Tolerance
+from edgekd.stage import Export, Job
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 
-class ExportTflite(Stage):
+class ExportTflite(Export):
     """Writes model.tflite with one graph (signature) a length; the graphs share their weights, and a row runs in the
     shortest that holds it. Inputs are int32 (1, length).
 
@@ -44,19 +44,6 @@ class ExportTflite(Stage):
         description="One scale for each output channel (and token). More exact, but silently wrong on tflite-runtime",
     )
     samples: int = Field(200, ge=8, description="Calibration rows for int8, drawn from the train split")
-    max_difference: Annotated[float | None, IsAside()] = Field(
-        None, gt=0, description="Largest difference of any logit from the source's; default: 1e-3, in 8 bits: free"
-    )
-    max_drop: Annotated[float, IsAside()] = Field(
-        0.01, ge=0, description="Largest loss of the recipe's metric against the source"
-    )
-    min_agreement: Annotated[float, IsAside()] = Field(
-        0.9, ge=0, le=1, description="Least share of dev rows with the source's answer"
-    )
-
-    def tolerance(self) -> Tolerance:
-        difference = self.max_difference or (1e-3 if self.precision == "fp32" else None)
-        return Tolerance(max_difference=difference, max_drop=self.max_drop, min_agreement=self.min_agreement)
 
     def needs(self) -> tuple[str, ...]:
         return (*self.libraries, *(("ai-edge-quantizer",) if self.precision != "fp32" else ()))
