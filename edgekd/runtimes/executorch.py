@@ -1,4 +1,4 @@
-"""ExecuTorch: serves model.pte."""
+"""ExecuTorch: serves model.pte, lowered to XNNPACK, one row at a time."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
