@@ -89,7 +89,8 @@ def _strip(proto: Any) -> None:
 def _name_products(proto: Any) -> None:
     """Call each product with weights, and its weights, as the model calls the layer.
 
-    The exporter turns a linear layer into a product with an unnamed constant and the addition of a named bias.
+    The exporter turns a linear layer into a product with an unnamed constant and the addition of a named bias. Equal
+    biases, as of layers that were never trained, it stores once: their layers keep the names it gave them.
     """
     graph = proto.graph
     tensors = {tensor.name: tensor for tensor in graph.initializer}
@@ -97,7 +98,8 @@ def _name_products(proto: Any) -> None:
     for node in graph.node:
         if node.op_type == "MatMul" and node.input[1] in tensors:
             bias = biases.get(node.output[0], "")
-            if bias in tensors and bias.endswith(".bias"):
+            alone = sum(bias in other.input for other in graph.node) == 1
+            if alone and bias in tensors and bias.endswith(".bias"):
                 node.name = bias.removesuffix(".bias").removeprefix("inner.")
                 tensors[node.input[1]].name = node.input[1] = f"{bias.removesuffix('.bias')}.weight"
         elif node.op_type == "Gemm" and node.input[1].endswith(".weight"):
