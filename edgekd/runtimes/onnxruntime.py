@@ -1,4 +1,4 @@
-"""ONNX Runtime: serves model.onnx."""
+"""ONNX Runtime: serves model.onnx, on the processor or on CUDA."""
 
 import json
 import tempfile

@@ -1,4 +1,4 @@
-"""OpenVINO: serves model.xml and model.bin."""
+"""OpenVINO: serves model.xml and model.bin, on processors, GPUs and NPUs."""
 
 from collections import Counter
 from pathlib import Path
