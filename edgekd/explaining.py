@@ -121,7 +121,7 @@ def _plain(kind: type[Options]) -> str:
         )
         for name, kept in _fields(kind).items()
     ]
-    width = max(len(row[0]) for row in rows)
+    width = max((len(row[0]) for row in rows), default=0)
     head = f"{kind.__name__}: {(inspect.getdoc(kind) or '').splitlines()[0]}"
     return (
         "\n".join([head, *(f"  {name:{width}}  {text} [{type_}; {default}]" for name, default, text, type_ in rows)])
