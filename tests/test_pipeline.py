@@ -146,8 +146,8 @@ def test_a_model_made_wrong_on_purpose_is_caught(ran: Ran, tmp_path: Path, monke
 
     honest, tables = QuantizeOnnx._dynamic, 0
 
-    def shuffled(self: QuantizeOnnx, source: Path, target: Path) -> None:
-        honest(self, source, target)
+    def shuffled(self: QuantizeOnnx, source: Path, target: Path, floats: frozenset[str]) -> None:
+        honest(self, source, target, floats)
         nonlocal tables
         model = onnx.load(str(target))
         for tensor in model.graph.initializer:
