@@ -131,6 +131,7 @@ def test_a_bug_ends_with_3_and_a_log(
 
 def test_an_interrupt_ends_with_130_and_the_run_goes_on(ran: Ran, tmp_path: Path) -> None:
     argv = [sys.executable, "-m", "edgekd", "run", str(ran.recipe), "--runs", str(tmp_path)]
+    argv += ["--set", "teacher.checkpoint_s=0.01", "--set", "teacher.epochs=40"]
     process = subprocess.Popen(
         argv,
         stdout=subprocess.PIPE,
@@ -139,11 +140,9 @@ def test_an_interrupt_ends_with_130_and_the_run_goes_on(ran: Ran, tmp_path: Path
         # A shell's background job ignores interrupts, and so would its children.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    assert process.stdout
-    for line in process.stdout:
-        if line.startswith("[1/4]"):
-            break
-    time.sleep(1)
+    # Training has begun where its first checkpoint lies.
+    while process.poll() is None and not list(tmp_path.glob(".store/scratch/*/at-*")):
+        time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130 and "run the same command again to go on" in err, err
