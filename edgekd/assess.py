@@ -115,7 +115,7 @@ class Assessor:
     def _gates(self, tolerance: Tolerance, logits: "NDArray[np.floating[Any]]", source: Assessed) -> Iterator[Gate]:
         """The comparisons with the source that the stage asks for, of logits (rows, outputs)."""
         metric, theirs = source.score.metric, source.score.value
-        ours = measure.value(logits, self.data)
+        ours = self.data.value(logits)
         if (limit := tolerance.max_difference) is not None:
             difference = float(abs(logits - source.logits).max())
             yield Gate("largest difference of an output", difference, limit, difference <= limit)

@@ -40,7 +40,7 @@ def bundle(folder: Path, out: Path, archive: bool = False, platform: str = "", p
         libraries = installed((*RUNTIMES.get(runtime).libraries, "numpy"))
         (made / "requirements.txt").write_text(bundle_requirements.requirements(libraries, platform, python))
         shutil.copyfile(bundle_predict.__file__, made / "predict.py")
-        exact = all(timing["precision"] == "fp32" for timing in step["timings"])
+        exact = {timing["precision"] for timing in step["timings"]} == {"fp32"}
         texts = _texts(folder.parent)
         (made / selftest.GOLDEN).write_text(selftest.record(made / "model", texts, exact), encoding="utf-8")
         (made / "README.md").write_text(bundle_card.card(name, artifact.manifest, report, step), encoding="utf-8")

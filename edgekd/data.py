@@ -5,6 +5,7 @@ Hugging Face hub.
 """
 
 import hashlib
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +19,7 @@ from edgekd.task import Task
 from edgekd.tokens import Encoded, encode, load_tokenizer
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
 
@@ -77,6 +79,11 @@ class Data:
     @property
     def metric(self) -> str:
         return self.options.metric or self.task.default_metric
+
+    def value(self, logits: "NDArray[np.floating[Any]]") -> float:
+        """The metric of dev's logits (rows, outputs); -inf where it is no number, so that it passes no gate."""
+        found = float(self.task.metrics[self.metric](self.task.predictions(logits), self.dev.targets))
+        return found if math.isfinite(found) else -math.inf
 
     @cached_property
     def train(self) -> Split:

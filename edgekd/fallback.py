@@ -4,19 +4,22 @@ Each layer alone is quantized and what that does to the outputs is measured on t
 layers go back to float until dev's loss of the metric is within the limit.
 """
 
+import shutil
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgekd import calibration
-from edgekd.artifact import TOKENIZER, Artifact, Manifest
+from edgekd.artifact import MANIFEST, Artifact
 from edgekd.engine import Engine
 from edgekd.errors import RefusedError
 from edgekd.runtime import Executable
 from edgekd.stage import Job
+from edgekd.tokens import Encoded
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,10 +36,11 @@ class Tried:
 
     floats: tuple[str, ...]
     drop: float
-    speedup: float
+    speedup: float | None  # None: not asked for, not measured
 
     def __str__(self) -> str:
-        return f"{len(self.floats)} layers in float: drop {self.drop:.4f}, {self.speedup:.2f} times as fast"
+        fast = "" if self.speedup is None else f", {self.speedup:.2f} times as fast"
+        return f"{len(self.floats)} layers in float: drop {self.drop:.4f}{fast}"
 
 
 @dataclass
@@ -51,7 +55,7 @@ class Search:
     min_speedup: float | None
 
     def run(self) -> Mapping[str, Any]:
-        """Fill job.out; returns the ranking and the layers left in float, for the manifest.
+        """Put the model into job.out; returns the ranking and the layers left in float, for the manifest.
 
         Raises RefusedError, with the best that was found, where no choice keeps both limits.
         """
@@ -71,17 +75,20 @@ class Search:
                 self.job.progress("fallback", count, len(ranking))
         if not self._kept(tried[-1]):
             raise RefusedError(self._lost(tried), "Raise max_drop, lower min_speedup, or train the student longer.")
+        for file in self._draft.iterdir():
+            if file.name != MANIFEST:  # the artifact gets its own
+                shutil.copy(file, self.job.out)
         return {"float_layers": list(tried[-1].floats), "ranking": [[name, damage] for name, damage in ranking]}
 
     def _kept(self, tried: Tried) -> bool:
         return tried.drop <= self.max_drop and not self._slow(tried)
 
     def _slow(self, tried: Tried) -> bool:
-        return self.min_speedup is not None and tried.speedup < self.min_speedup
+        return self.min_speedup is not None and tried.speedup is not None and tried.speedup < self.min_speedup
 
     def _lost(self, tried: Sequence[Tried]) -> str:
         fast = [one for one in tried if not self._slow(one)]
-        best = min(fast, key=lambda one: one.drop) if fast else max(tried, key=lambda one: one.speedup)
+        best = min(fast, key=lambda one: one.drop) if fast else max(tried, key=lambda one: one.speedup or 0.0)
         limits = f"a drop of {self.max_drop:g}" + (
             f" and {self.min_speedup:g} times the speed" if self.min_speedup else ""
         )
@@ -94,7 +101,7 @@ class Search:
         found = []
         for number, layer in enumerate(self.layers, start=1):
             with Engine() as engine:
-                ours = self._made(engine, frozenset(self.layers) - {layer}, self.job.scratch / "alone")
+                ours = self._made(engine, frozenset(self.layers) - {layer})
                 change = np.concatenate(
                     [ours.run(row)["logits"] - logits for row, logits in zip(rows, theirs, strict=True)]
                 )
@@ -103,38 +110,36 @@ class Search:
         return sorted(found, key=lambda item: (-item[1], item[0]))
 
     def _try(self, floats: tuple[str, ...], target: float, source: Executable) -> Tried:
-        """Build into job.out and measure."""
+        """Build and measure; what was built last lies in `self._draft`."""
         with Engine() as engine:
-            ours = self._made(engine, frozenset(floats), self.job.out)
-            speedup = self._speedup(source, ours) if self.min_speedup is not None else float("nan")
+            ours = self._made(engine, frozenset(floats))
+            speedup = self._speedup(source, ours) if self.min_speedup is not None else None
             return Tried(floats, target - self._score(ours), speedup)
 
-    def _made(self, engine: Engine, floats: frozenset[str], folder: Path) -> Executable:
-        import shutil
-
+    def _made(self, engine: Engine, floats: frozenset[str]) -> Executable:
+        """Build a draft, as an artifact of its own so that the engine takes it."""
         assert self.job.source is not None
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        self.build(floats, folder)
-        (folder / TOKENIZER).write_bytes((self.job.source.path / TOKENIZER).read_bytes())
-        sealed = self.job.scratch / "sealed"
-        shutil.rmtree(sealed, ignore_errors=True)
-        shutil.copytree(folder, sealed)
-        manifest = self.job.source.manifest
-        fields = {name: getattr(manifest, name) for name in Manifest.__dataclass_fields__}
-        Artifact.seal(sealed, Manifest(**{**fields, "format": self.form, "files": {}}))
-        return engine.compile(sealed)
+        shutil.rmtree(self._draft, ignore_errors=True)
+        self._draft.mkdir(parents=True)
+        self.build(floats, self._draft)
+        Artifact.seal(self._draft, replace(self.job.source.manifest, format=self.form, facts={}, files={}))
+        return engine.compile(self._draft)
+
+    @property
+    def _draft(self) -> Path:
+        return self.job.scratch / "draft"
+
+    @cached_property
+    def _dev(self) -> Encoded:
+        assert self.job.source is not None
+        return self.job.data.dev.encode(self.job.source.path, self.job.data.options.max_length)
 
     def _score(self, executable: Executable) -> float:
-        """The recipe's metric on dev, row by row as it is served; minus infinity where it is no number."""
+        """The recipe's metric on dev, row by row as it is served."""
         import numpy as np
 
-        assert self.job.source is not None
-        data = self.job.data
-        tokens = data.dev.encode(self.job.source.path, data.options.max_length)
-        logits = np.concatenate([executable.run(tokens.pad([row]))["logits"] for row in range(len(tokens.ids))])
-        value = float(data.task.metrics[data.metric](data.task.predictions(logits), data.dev.targets))
-        return value if np.isfinite(value) else -np.inf
+        rows = (self._dev.pad([row]) for row in range(len(self._dev.ids)))
+        return self.job.data.value(np.concatenate([executable.run(row)["logits"] for row in rows]))
 
     def _speedup(self, source: Executable, ours: Executable) -> float:
         """Median time of the source over ours, inferences interleaved so that both see the same machine."""

@@ -77,12 +77,6 @@ def score(logits: "NDArray[np.floating[Any]]", data: Data) -> Score:
     return Score(data.metric, value, len(data.dev), others)
 
 
-def value(logits: "NDArray[np.floating[Any]]", data: Data) -> float:
-    """The recipe's metric on dev; minus infinity where it is no number, so that it passes no gate."""
-    found = float(data.task.metrics[data.metric](data.task.predictions(logits), data.dev.targets))
-    return found if math.isfinite(found) else -math.inf
-
-
 def time(
     artifact: Artifact, data: Data, device: Device, threads: int, facts: dict[str, Any], progress: Progress
 ) -> Timing:

@@ -1,5 +1,6 @@
 """ExecuTorch: serves model.pte, lowered to XNNPACK, one row at a time."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +26,11 @@ class ExecuTorch(Runtime):
         try:
             with quiet():
                 import executorch.kernels.quantized  # noqa: F401  registers the 8-bit embedding's operators
+                from executorch.extension.pybindings.portable_lib import _unsafe_reset_threadpool
                 from executorch.runtime import Runtime as Loader
 
+                # Its pool is the process's own, and takes every core unless it is told before anything runs.
+                _unsafe_reset_threadpool(device.threads or os.cpu_count() or 1)
                 method = Loader.get().load_program(artifact / "model.pte").load_method("forward")
         except ImportError:
             raise EdgekdError("ExecuTorch is not installed", "Type: pip install 'edgekd[executorch]'") from None
