@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from edgekd.kd import losses
 from edgekd.kd.encoder import Tap, Trace, depth
+from edgekd.kd.losses import attention, hidden, logits
 from edgekd.kd.mappings import resolve
 from edgekd.kd.phase import Phase
 
@@ -41,7 +41,7 @@ class Learner(nn.Module):
         ours = self._tap.trace(batch)
         found: dict[str, Tensor] = {}
         if terms.hard:
-            found["hard"] = terms.hard * losses.hard(ours.logits, batch["labels"])
+            found["hard"] = terms.hard * logits.hard(ours.logits, batch["labels"])
         if self._teacher and (terms.soft or terms.insides):
             with torch.no_grad():
                 theirs = self._teacher[0].trace(batch)
@@ -54,18 +54,19 @@ class Learner(nn.Module):
     def _imitation(self, phase: Phase, ours: Trace, theirs: Trace) -> dict[str, Tensor]:
         terms, mask, found = phase.terms, ours.mask, {}
         if terms.soft:
-            found["soft"] = terms.soft * losses.soft_cross_entropy(ours.logits, theirs.logits, phase.temperature)
+            found["soft"] = terms.soft * logits.cross_entropy(ours.logits, theirs.logits, phase.temperature)
         if not terms.insides:
             return found
-        pairs = list(enumerate(resolve(phase.mapping, len(ours.queries), len(theirs.queries)), start=1))
+        resolved = resolve(phase.mapping, len(ours.queries), len(theirs.queries))
+        pairs = [(m, n) for m, chosen in enumerate(resolved, start=1) for n in chosen]
         project = self.projection or nn.Identity()
         if terms.embedding:
-            found["embedding"] = terms.embedding * losses.hidden_mse(project(ours.hidden[0]), theirs.hidden[0], mask)
+            found["embedding"] = terms.embedding * hidden.mse(project(ours.hidden[0]), theirs.hidden[0], mask)
         if terms.hidden:
-            each = [losses.hidden_mse(project(ours.hidden[m]), theirs.hidden[n], mask) for m, n in pairs]
+            each = [hidden.mse(project(ours.hidden[m]), theirs.hidden[n], mask) for m, n in pairs]
             found["hidden"] = terms.hidden * torch.stack(each).sum()
         if terms.attention:
-            each = [losses.attention_score_mse(ours.scores(m), theirs.scores(n), mask) for m, n in pairs]
+            each = [attention.score_mse(ours.scores(m), theirs.scores(n), mask) for m, n in pairs]
             found["attention"] = terms.attention * torch.stack(each).sum()
         return found
 

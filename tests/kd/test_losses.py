@@ -1,80 +1,184 @@
-"""Each loss on values computed by hand, and its gradient against finite differences."""
+"""Each loss of what is inside on values computed by hand, blind to padding, its gradient against finite differences."""
 
 import math
+from collections.abc import Callable
+from typing import get_args
 
 import pytest
 import torch
+from torch import Tensor
 from torch.autograd import gradcheck
 
-from edgekd.kd import losses
+from edgekd.errors import EdgekdError
+from edgekd.kd.losses import AttentionLoss, HiddenLoss, attention, hidden, pooled, relations
 
 MASK = torch.tensor([[1, 1, 0]])
+PADDING = 99.0
+# The Kullback-Leibler divergence of (1/4, 3/4) from (1/2, 1/2), which scores of 0 and log 3 make.
+LOG3 = math.log(3.0)
+UNEVEN = 0.25 * math.log(0.5) + 0.75 * math.log(1.5)
 
 
-def test_hidden_mse_is_over_tokens_only() -> None:
-    student = torch.tensor([[[1.0, 2.0], [3.0, 4.0], [100.0, 100.0]]])
-    teacher = torch.tensor([[[1.0, 0.0], [0.0, 4.0], [0.0, 0.0]]])
-    # position 1: (0 + 4) / 2 = 2; position 2: (9 + 0) / 2 = 4.5; mean 3.25
-    assert losses.hidden_mse(student, teacher, MASK).item() == pytest.approx(3.25)
+def tokens(*states: tuple[float, ...]) -> Tensor:
+    """States (1, 3, d) of two tokens and of a padded position."""
+    return torch.tensor([[*states, (PADDING,) * len(states[0])]], dtype=torch.float64)
 
 
-def test_attention_mse_is_over_valid_rows_and_columns() -> None:
-    student = torch.zeros(1, 2, 3, 3)
-    student[0, 0, 0, 1], student[0, 1, 1, 1] = 2.0, 4.0
-    student[0, :, 2, :] = student[0, :, :, 2] = 99.0  # the padded position
-    # two heads of 2 x 2 valid entries: (4 + 16) / 8
-    assert losses.attention_score_mse(student, torch.zeros_like(student), MASK).item() == pytest.approx(2.5)
+def scores(*heads: tuple[tuple[float, float], tuple[float, float]]) -> Tensor:
+    """Scores (1, h, 3, 3) of two tokens and of a padded position."""
+    found = torch.full((1, len(heads), 3, 3), PADDING, dtype=torch.float64)
+    found[0, :, :2, :2] = torch.tensor(heads)
+    return found
 
 
-def test_attention_of_other_head_counts_is_compared_by_its_mean() -> None:
+FLAT = ((0.0, 0.0), (0.0, 0.0))
+TILTED = ((0.0, LOG3), (0.0, 0.0))
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("mse", 3.25),  # token 1: (0 + 4) / 2; token 2: (9 + 0) / 2
+        ("cosine", 1 - 0.5 * (1 / math.sqrt(5) + 4 / 5)),  # (1, 2) with (1, 0), (3, 4) with (0, 4)
+    ],
+)
+def test_hidden(name: HiddenLoss, expected: float) -> None:
+    student, teacher = tokens((1, 2), (3, 4)), tokens((1, 0), (0, 4))
+    assert hidden.HIDDEN[name](student, teacher, MASK).item() == pytest.approx(expected)
+
+
+def test_normalized_mse() -> None:
+    # token 1: (0.6, 0.8) - (1, 0), so (0.16 + 0.64) / 2; token 2 only differs in length
+    student, teacher = tokens((3, 4), (0, 2)), tokens((1, 0), (0, 5))
+    assert hidden.normalized_mse(student, teacher, MASK).item() == pytest.approx(0.2)
+
+
+def test_gram_of_other_widths() -> None:
+    # [[1, 2], [2, 4]] / 1 and [[2, 2], [2, 4]] / 2, so squares 0, 1, 1, 4 of four pairs
+    assert hidden.gram(tokens((1,), (2,)), tokens((1, 1), (0, 2)), MASK).item() == pytest.approx(1.5)
+
+
+def test_score_mse_is_over_valid_rows_and_columns() -> None:
+    student, teacher = scores(((0, 2), (0, 0)), ((0, 0), (0, 4))), scores(FLAT, FLAT)
+    assert attention.score_mse(student, teacher, MASK).item() == pytest.approx((4 + 16) / 8)
+
+
+def test_scores_of_other_head_counts_are_compared_by_their_mean() -> None:
     student, teacher = torch.ones(1, 2, 3, 3), torch.ones(1, 4, 3, 3)
     teacher[:, 0] = 5.0  # mean over heads: 2
-    assert losses.attention_score_mse(student, teacher, MASK).item() == pytest.approx(1.0)
+    assert attention.score_mse(student, teacher, MASK).item() == pytest.approx(1.0)
 
 
-def test_soft_cross_entropy() -> None:
-    student, teacher = torch.tensor([[0.0, 0.0]]), torch.tensor([[0.0, math.log(3.0)]])
-    # teacher (1/4, 3/4), student (1/2, 1/2): -log(1/2)
-    assert losses.soft_cross_entropy(student, teacher, 1.0).item() == pytest.approx(math.log(2.0))
-    # at T = 2 the teacher's odds are sqrt(3); the student's stay even; times T^2
-    assert losses.soft_cross_entropy(student, teacher, 2.0).item() == pytest.approx(4 * math.log(2.0))
-    uneven = torch.tensor([[math.log(4.0), 0.0]])
-    expected = -(0.25 * math.log(0.8) + 0.75 * math.log(0.2))
-    assert losses.soft_cross_entropy(uneven, teacher, 1.0).item() == pytest.approx(expected)
+def test_probabilities() -> None:
+    student, teacher = scores(FLAT), scores(TILTED)
+    # a difference of 1/4 in both columns of one of two rows
+    assert attention.probability_mse(student, teacher, MASK).item() == pytest.approx(1 / 32)
+    assert attention.kl(student, teacher, MASK).item() == pytest.approx(UNEVEN / 2)
 
 
-def test_one_output_is_a_regression() -> None:
-    student, teacher = torch.tensor([[1.0], [2.0]]), torch.tensor([[3.0], [2.0]])
-    assert losses.soft_cross_entropy(student, teacher, 3.0).item() == pytest.approx(2.0)
-    assert losses.hard(student, torch.tensor([1.0, 4.0])).item() == pytest.approx(2.0)
+def test_probabilities_of_other_head_counts_are_averaged_as_such() -> None:
+    student, teacher = scores(FLAT), scores(TILTED, FLAT)
+    # (1/4, 3/4) and (1/2, 1/2) are (3/8, 5/8); row 2 is even in both
+    expected = (3 / 8 * math.log(3 / 4) + 5 / 8 * math.log(5 / 4)) / 2
+    assert attention.kl(student, teacher, MASK).item() == pytest.approx(expected)
+    assert attention.probability_mse(student, teacher, MASK).item() == pytest.approx(1 / 128)
 
 
-def test_hard_labels() -> None:
-    logits = torch.tensor([[0.0, math.log(3.0)]])
-    assert losses.hard(logits, torch.tensor([1])).item() == pytest.approx(-math.log(0.75))
+def test_relations() -> None:
+    still = tokens((0, 0), (0, 0))
+    # two heads of width 1; the first one's products are 0, but log 3 of token 2 with itself: one of four rows
+    moved = tokens((0, 0), (math.sqrt(LOG3), 0))
+    assert relations.relation_kl(still, moved, 2, MASK).item() == pytest.approx(UNEVEN / 4)
+    # one head of width 2, divided by its root: one of two rows
+    moved = moved * 2**0.25
+    assert relations.relation_kl(still, moved, 1, MASK).item() == pytest.approx(UNEVEN / 2)
+    # any width stands against any other
+    assert relations.relation_kl(tokens((0,), (0,)), moved, 1, MASK).item() == pytest.approx(UNEVEN / 2)
+    found = relations.minilmv2((still, still, still), (moved, still, moved), 1, MASK)
+    assert found.item() == pytest.approx(UNEVEN)
+    both = relations.minilm(scores(FLAT), scores(TILTED), still, moved, 1, MASK)
+    assert both.item() == pytest.approx(UNEVEN)
 
 
-@pytest.mark.parametrize("name", ["hidden", "attention", "soft", "regression", "hard"])
-def test_gradients(name: str) -> None:
-    torch.manual_seed(0)
+def test_relation_heads_divide_both_widths() -> None:
+    for fit in (12, 24):
+        relations.check_heads(312, 768, fit)
+    with pytest.raises(EdgekdError, match="48 relation heads do not divide the widths 312") as caught:
+        relations.check_heads(312, 768, 48)
+    assert "1, 2, 3, 4, 6, 8, 12, 24." in caught.value.hint
 
-    def drawn(*shape: int) -> torch.Tensor:
-        return torch.randn(*shape, dtype=torch.float64)
 
-    labels, teacher_hidden, teacher_scores, teacher_logits = (
-        torch.tensor([0, 2]),
-        drawn(1, 3, 2),
-        drawn(1, 2, 3, 3),
-        drawn(2, 3),
-    )
-    cases = {
-        "hidden": (lambda x: losses.hidden_mse(x, teacher_hidden, MASK), (1, 3, 2), 1e-2),
-        "attention": (lambda x: losses.attention_score_mse(x, teacher_scores, MASK), (1, 2, 3, 3), 1e-6),
-        "soft": (lambda x: losses.soft_cross_entropy(x, teacher_logits, 2.0), (2, 3), 1e-6),
-        "regression": (lambda x: losses.soft_cross_entropy(x, drawn(2, 1) * 0 + 1, 1.0), (2, 1), 1e-6),
-        "hard": (lambda x: losses.hard(x, labels), (2, 3), 1e-6),
-    }
-    loss, shape, step = cases[name]
-    # hidden_mse computes in float32, so its finite differences need a larger step.
-    tolerance = 1e-2 if name == "hidden" else 1e-5
-    assert gradcheck(loss, drawn(*shape).requires_grad_(), eps=step, atol=tolerance, rtol=tolerance)
+def test_pooled() -> None:
+    assert pooled.mean_pooled(tokens((1, 2), (3, 4)), MASK).tolist() == [[2, 3]]
+    # (0.6, 0.8) - (1, 0), so (0.16 + 0.64) / 2; the second row only differs in length
+    student, teacher = torch.tensor([[3.0, 4.0], [0.0, 2.0]]), torch.tensor([[1.0, 0.0], [0.0, 5.0]])
+    assert pooled.pkd(student, teacher).item() == pytest.approx(0.2)
+
+
+def test_rail_joins_layers_before_it_projects() -> None:
+    # joined and pooled (3, 4) and (1, 1); the teacher's projection keeps the first
+    student, teacher = (tokens((1,), (5,)), tokens((4,), (4,))), (tokens((1,), (1,)), tokens((0,), (2,)))
+    keep = torch.tensor([[1.0, 0.0], [0.0, 0.0]], dtype=torch.float64)
+    found = pooled.rail(student, teacher, MASK, lambda x: x, lambda x: x @ keep)
+    assert found.item() == pytest.approx(0.4)
+
+
+def test_codir() -> None:
+    student = torch.tensor([[3.0, 0.0], [0.0, 1.0]])
+    one = math.log(1 + math.exp(-1))  # cosines 1 and 0
+    assert pooled.codir(student, student, 1.0).item() == pytest.approx(one)
+    assert pooled.codir(student, student, 0.5).item() == pytest.approx(math.log(1 + math.exp(-2)))
+    # one earlier vector: cosine 0 with the first row, -1 with the second
+    rows = math.log(1 + 2 * math.exp(-1)), math.log(1 + math.exp(-1) + math.exp(-2))
+    bank = torch.tensor([[0.0, -7.0]])
+    assert pooled.codir(student, student, 1.0, bank).item() == pytest.approx(sum(rows) / 2)
+
+
+def products(states: Tensor) -> Tensor:
+    return (states @ states.mT).unsqueeze(1)
+
+
+STATES, SCORES = (2, 3, 4), (2, 2, 3, 3)
+LOSSES: dict[str, tuple[Callable[[Tensor, Tensor, Tensor], Tensor], tuple[int, ...]]] = {
+    **{name: (loss, STATES) for name, loss in hidden.HIDDEN.items()},
+    **{f"attention {name}": (loss, SCORES) for name, loss in attention.ATTENTION.items()},
+    "fewer heads": (lambda x, y, mask: attention.kl(x[:, :1], y, mask), SCORES),
+    "relation": (lambda x, y, mask: relations.relation_kl(x, y, 2, mask), STATES),
+    "minilm": (lambda x, y, mask: relations.minilm(products(x), products(y), x, y, 1, mask), STATES),
+    "minilmv2": (lambda x, y, mask: relations.minilmv2([x] * 3, [y] * 3, 2, mask), STATES),
+    "rail": (lambda x, y, mask: pooled.rail([x], [y], mask, lambda z: z, lambda z: z), STATES),
+    "codir": (lambda x, y, mask: pooled.codir(pooled.mean_pooled(x, mask), y[:, 0], 0.5, y[:, 1]), STATES),
+}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_gradients_and_padding(name: str) -> None:
+    loss, shape = LOSSES[name]
+    draw = torch.Generator().manual_seed(0)
+    student, teacher = (torch.randn(shape, dtype=torch.float64, generator=draw) for _ in range(2))
+    mask = torch.tensor([[1, 1, 0], [1, 1, 1]])
+    assert gradcheck(lambda x: loss(x, teacher, mask), student.clone().requires_grad_())
+
+    plain = loss(student, teacher, mask)
+    for padded, content in ((student, 7.0), (teacher, -5.0)):
+        padded[0, ..., 2, :] = content
+        if shape == SCORES:
+            padded[0, ..., 2] = content
+    torch.testing.assert_close(loss(student, teacher, mask), plain)
+
+
+@pytest.mark.parametrize("name", sorted(LOSSES.keys() - {"minilm"}))
+def test_half_precision_is_computed_in_full(name: str) -> None:
+    loss, shape = LOSSES[name]
+    draw = torch.Generator().manual_seed(0)
+    student, teacher = (torch.randn(shape, generator=draw).bfloat16() for _ in range(2))
+    mask = torch.tensor([[1, 1, 0], [1, 1, 1]])
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = loss(student, teacher, mask)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, loss(student.float(), teacher.float(), mask))
+
+
+def test_every_name_has_a_loss() -> None:
+    assert set(get_args(HiddenLoss)) == set(hidden.HIDDEN)
+    assert set(get_args(AttentionLoss)) == set(attention.ATTENTION)
