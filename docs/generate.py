@@ -10,7 +10,7 @@ from edgekd.kd.method import METHODS
 from edgekd.kd.phase import Phase, Terms
 from edgekd.options import Options
 from edgekd.stage import STAGES, Budget
-from edgekd.stages.distill import LayersOf
+from edgekd.start import Start
 
 HEAD = """# Reference
 
@@ -31,7 +31,7 @@ def reference() -> str:
     parts = [HEAD, section("data", DataOptions), section("data.splits", Splits)]
     parts += [section(f"stage {name}", STAGES.get(name)) for name in STAGES.names]
     parts += [section("budget (of any step)", Budget)]
-    parts += [section("a student from layers (distill's model)", LayersOf)]
+    parts += [section("a student from layers (distill's model)", Start)]
     parts += [section("phase (distill's phases)", Phase), section("terms of a phase", Terms)]
     for name in METHODS.names:
         method = METHODS.get(name)

@@ -35,9 +35,16 @@ class Assessed:
 
     artifact: Artifact
     logits: "NDArray[np.floating[Any]]"
-    score: Score
+    score: Score | None
     timings: tuple[Timing, ...]
     gates: tuple[Gate, ...]
+
+
+def unscored(artifact: Artifact) -> Assessed:
+    """An artifact that knows no task: there is nothing to hold it to."""
+    import numpy as np
+
+    return Assessed(artifact, np.zeros((0, 0), dtype=np.float32), None, (), ())
 
 
 @dataclass(frozen=True)
@@ -114,6 +121,7 @@ class Assessor:
 
     def _gates(self, tolerance: Tolerance, logits: "NDArray[np.floating[Any]]", source: Assessed) -> Iterator[Gate]:
         """The comparisons with the source that the stage asks for, of logits (rows, outputs)."""
+        assert source.score is not None  # a source is of a format that is served
         metric, theirs = source.score.metric, source.score.value
         ours = self.data.value(logits)
         if (limit := tolerance.max_difference) is not None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from edgekd import __version__, report_files
 from edgekd.artifact import Artifact, Manifest
-from edgekd.assess import Assessed, Assessor, Watcher, fingerprint
+from edgekd.assess import Assessed, Assessor, Watcher, fingerprint, unscored
 from edgekd.data import Data
 from edgekd.device import SPIN_COUNT, Device
 from edgekd.errors import RefusedError
@@ -48,7 +48,9 @@ def run(recipe: Recipe, store: Store, runs: Path, watcher: Watcher, time_again: 
         with store.lock(item.key, lambda: watcher.say("  another run is making it; waiting")), placed(step):
             made = _make(item, sources, data, store, watcher)
             source = found[step.source] if step.source else None
-            found[step.id] = assess(made.artifact, step.stage, source)
+            found[step.id] = (
+                assess(made.artifact, step.stage, source) if step.stage.reads_data else unscored(made.artifact)
+            )
         reports.append(_report(item, made, found[step.id]))
         watcher.say(f"  {_summary(reports[-1])}")
         if not reports[-1].passed:
@@ -108,12 +110,12 @@ def _manifest(item: Planned, data: Data, facts: Mapping[str, Any]) -> Manifest:
         stage_version=type(stage).version,
         format=type(stage).makes,
         task=data.options.task,
-        labels=data.labels,
-        text=data.options.text,
+        labels=data.labels if stage.reads_data else (),
+        text=data.options.text if stage.reads_data else (),
         max_length=data.options.max_length,
         options=item.parts["options"],
         parents=item.parts["sources"],
-        data=data.fingerprint,
+        data=item.parts["data"],
         libraries=item.parts["libraries"],
         offline=bool(item.parts["offline"]),
         facts=facts,
@@ -135,7 +137,10 @@ def _report(item: Planned, made: _Made, found: Assessed) -> StepReport:
         source=item.step.source,
         timings=found.timings,
         gates=found.gates,
-        doubts=tuple(f"{timing.device}: {doubt}" for timing in found.timings for doubt in timing.latency.doubts),
+        doubts=(
+            *made.artifact.manifest.facts.get("doubts", ()),
+            *(f"{timing.device}: {doubt}" for timing in found.timings for doubt in timing.latency.doubts),
+        ),
         facts=made.artifact.manifest.facts,
     )
 
@@ -189,7 +194,8 @@ def _link(link: Path, target: Path) -> None:
 
 
 def _summary(result: StepReport) -> str:
-    parts = [f"{result.score.metric} {result.score.value:.4f}", f"{result.model_size / 1e6:.1f} MB"]
+    score = f"{result.score.metric} {result.score.value:.4f}" if result.score else "knows no task, not scored"
+    parts = [score, f"{result.model_size / 1e6:.1f} MB"]
     for timing in result.timings:
         if middle := timing.latency.percentile(50):
             threads = f"{timing.threads} thread{'s' * (timing.threads > 1)}"

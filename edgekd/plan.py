@@ -48,7 +48,7 @@ def plan(recipe: Recipe, store: Store, runs: Path) -> list[Planned]:
                 "version": type(step.stage).version,
                 "options": step.stage.key_options(),
                 "sources": {".".join(path): keys[source] for path, source in step.stage.sources().items()},
-                "data": data.fingerprint,
+                "data": data.fingerprint if step.stage.reads_data else {},
                 "seed": recipe.seed,
                 "libraries": installed(step.stage.needs()),
                 "offline": bool(recipe.overrides),

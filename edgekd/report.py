@@ -114,7 +114,7 @@ class StepReport:
     size: int
     model_size: int
     parameters: int | None
-    score: Score
+    score: Score | None  # None: it knows no task
     source: str | None
     timings: tuple[Timing, ...]
     gates: tuple[Gate, ...]

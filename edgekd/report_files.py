@@ -59,7 +59,7 @@ def _derived(latency: Latency) -> dict[str, Any]:
 def table(steps: Iterable[StepReport]) -> tuple[list[str], list[list[str]]]:
     """Header and rows: a step and device a row."""
     steps = list(steps)
-    metric = steps[0].score.metric if steps else "score"
+    metric = next((step.score.metric for step in steps if step.score), "score")
     header = [
         "step",
         "stage",
@@ -80,7 +80,9 @@ def table(steps: Iterable[StepReport]) -> tuple[list[str], list[list[str]]]:
     for step in steps:
         source = by_id.get(step.source or "")
         shares = f"{step.model_size / 1e6:.1f} MB" + (f" ({step.model_size / source.model_size:.2f})" if source else "")
-        kept = f"{step.score.value:.4f}" + (f" ({step.score.value - source.score.value:+.4f})" if source else "")
+        kept = f"{step.score.value:.4f}" if step.score else "-"
+        if step.score and source and source.score:
+            kept += f" ({step.score.value - source.score.value:+.4f})"
         gates = "refused" if not step.passed else ("passed" if step.gates else "-")
         for timing in step.timings or (None,):
             figures = _figures(timing) if timing else ["-"] * 7
@@ -134,8 +136,9 @@ def markdown(report: Report) -> str:
         lines += ["## Doubts", "", *doubts, "", "`edgekd run --time-again` times anew.", ""]
     lines += ["## Other scores", ""]
     for step in report.steps:
-        others = ", ".join(f"{name} {value:.4f}" for name, value in step.score.others.items())
-        lines.append(f"- {step.step}: {others or 'none'} ({step.score.rows} rows)")
+        if step.score:
+            others = ", ".join(f"{name} {value:.4f}" for name, value in step.score.others.items())
+            lines.append(f"- {step.step}: {others or 'none'} ({step.score.rows} rows)")
     lines += _sensitivity(report.steps) + _vocabulary(report.steps)
     lines += ["", "## What it computed in", "", "As the runtimes tell after running, not as the options asked.", ""]
     lines += [

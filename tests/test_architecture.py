@@ -26,6 +26,7 @@ FLOORS = [
         "isolated",
         "vocabulary",
         "quiet",
+        "corpus",
     ],
     ["start", "task", "store", "runtime", "device", "hub", "embedded.acceptability", "tokens"],
     ["tasks.*", "connections.*", "data_options", "augmentation_options", "validation"],

@@ -1,26 +1,18 @@
-"""Encoders: loading, and reading their insides by hooks, so that no model is patched.
-
-Attention scores are computed from what the query and key projections put out, so the model itself keeps its fast
-attention kernel and nothing is computed for layers that no objective reads.
-"""
+"""Encoders: loading and saving them, choosing their layers, cutting their tables."""
 
 import inspect
 import logging
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
-from torch import Tensor, nn
+from torch import nn
 
 from edgekd.errors import EdgekdError
 
-# How BERT, RoBERTa, ELECTRA and ALBERT, and DistilBERT, call the projections of queries and keys.
-_QUERY, _KEY = ("query", "q_lin"), ("key", "k_lin")
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 # Libraries that transformers loads where they are installed speak of GPU files they lack.
@@ -28,80 +20,6 @@ for _name in ("torchao", "torch.utils._pytree"):
     logging.getLogger(_name).setLevel(logging.ERROR)
 transformers.logging.set_verbosity_error()
 transformers.utils.logging.disable_progress_bar()
-
-
-@dataclass(frozen=True)
-class Trace:
-    """What one forward pass of an encoder of N layers showed.
-
-    logits (B, C); hidden: N + 1 tensors (B, n, d), the first the embedding output; queries and keys: N tensors
-    (B, n, d) each; mask (B, n), 1 where there is a token.
-    """
-
-    logits: Tensor
-    hidden: tuple[Tensor, ...]
-    queries: tuple[Tensor, ...]
-    keys: tuple[Tensor, ...]
-    mask: Tensor
-    heads: int
-
-    def scores(self, layer: int) -> Tensor:
-        """QK^T / sqrt(d_k) of layer 1..N before the softmax, float32 (B, heads, n, n)."""
-
-        def split(states: Tensor) -> Tensor:
-            rows, length, width = states.shape
-            return states.float().view(rows, length, self.heads, width // self.heads).transpose(1, 2)
-
-        queries, keys = split(self.queries[layer - 1]), split(self.keys[layer - 1])
-        # Scores differ by little from layer to layer of training: half precision would round the difference away.
-        with torch.autocast(queries.device.type, enabled=False):
-            return torch.matmul(queries, keys.transpose(-1, -2)) / math.sqrt(queries.shape[-1])
-
-
-class Tap:
-    """Hooks on an encoder's query and key projections; `trace` runs it and returns what they saw."""
-
-    def __init__(self, model: nn.Module, insides: bool = True) -> None:
-        self.model, self.insides = model, insides
-        self._queries: list[Tensor] = []
-        self._keys: list[Tensor] = []
-        if insides:
-            for kept, names in ((self._queries, _QUERY), (self._keys, _KEY)):
-                found = [module for name, module in model.named_modules() if name.rpartition(".")[2] in names]
-                if not found:
-                    kind = getattr(model.config, "model_type", type(model).__name__)
-                    raise EdgekdError(
-                        f"a {kind} encoder's attention cannot be read: no projection is called {' or '.join(names)}",
-                        "Use a BERT, RoBERTa, ELECTRA or DistilBERT encoder.",
-                    )
-                for module in found:
-                    module.register_forward_hook(_keeper(kept))
-
-    def trace(self, batch: Mapping[str, Tensor], forward: nn.Module | None = None) -> Trace:
-        """`forward` is the model as a trainer wrapped it; the hooks are the same."""
-        self._queries.clear()
-        self._keys.clear()
-        inputs = {name: batch[name] for name in input_names(self.model)}
-        out = (forward or self.model)(**inputs, output_hidden_states=self.insides)
-        config: Any = self.model.config
-        trace = Trace(
-            out.logits.float(),
-            tuple(out.hidden_states) if self.insides else (),
-            tuple(self._queries),
-            tuple(self._keys),
-            batch["attention_mask"],
-            config.num_attention_heads,
-        )
-        self._queries.clear()
-        self._keys.clear()
-        return trace
-
-
-def _keeper(kept: list[Tensor]) -> Any:
-    def keep(module: nn.Module, inputs: Any, output: Tensor) -> None:
-        kept.append(output)
-
-    return keep
 
 
 def input_names(model: Any) -> tuple[str, ...]:
@@ -145,18 +63,30 @@ def save(model: Any, folder: Path) -> None:
 
 
 def chosen_layers(teacher: Any, layers: "list[int]") -> Any:
-    """A student that starts as the teacher's embeddings, head and some of its layers (numbers from 1, in order)."""
+    """A student that starts as the teacher's embeddings, head and some of its layers (numbers from 1, in order).
+
+    ALBERT uses one layer many times: of it only their number is taken.
+    """
     import copy
 
     config = copy.deepcopy(teacher.config)
     config.num_hidden_layers = len(layers)
     with _quiet():
         student = transformers.AutoModelForSequenceClassification.from_config(config)
+    if config.model_type == "albert":
+        student.load_state_dict(teacher.state_dict())
+        return student.float()
     own = _layers(teacher)
     _set_layers(student, nn.ModuleList(copy.deepcopy(own[number - 1]) for number in layers))
     theirs = {name: value for name, value in teacher.state_dict().items() if not name.startswith(_prefix(teacher))}
     student.load_state_dict(theirs, strict=False)
     return student.float()
+
+
+def renewed(model: Any) -> Any:
+    """An encoder of the same shape, with new weights."""
+    with _quiet():
+        return transformers.AutoModelForSequenceClassification.from_config(model.config).float()
 
 
 def keep_tokens(model: Any, kept: Sequence[int]) -> None:

@@ -15,8 +15,11 @@ from edgekd.kd import encoder
 from edgekd.kd.objective import Learner
 from edgekd.kd.phase import Phase
 from edgekd.kd.training import Precision, Rows, Training
+from edgekd.tokens import Encoded, encode, load_tokenizer
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from edgekd.stage import Job
 
 
@@ -42,19 +45,69 @@ def save_tokenizer(folder: Path, out: Path) -> None:
     backend.save(str(out / TOKENIZER))
 
 
+def same_vocabulary(ours: Path, theirs: Path, phases: Sequence[Phase]) -> bool:
+    """Whether two tokenizer.json hold the same tokens. Where they do not, only logits can be compared.
+
+    Raises EdgekdError where a phase compares the student with its teacher token by token all the same.
+    """
+    one, other = (json.loads(file.read_text())["model"]["vocab"] for file in (ours, theirs))
+    for phase in phases if one != other else ():
+        if phase.terms.insides:
+            raise EdgekdError(
+                f"student and teacher have different vocabularies ({len(one)} and {len(other)} tokens), and phase "
+                f"'{phase.name}' compares them token by token",
+                "Start the student from a model with the teacher's tokenizer, or use method: logits.",
+            )
+    return bool(one == other)
+
+
+def rows(
+    texts: Sequence[Sequence[str]],
+    targets: "NDArray[Any] | None",
+    tokenizer: Path,
+    max_length: int,
+    student: Any,
+    theirs: "tuple[Path, Any] | None" = None,
+) -> Rows:
+    """Texts as the student's tokenizer.json cuts them, at `max_length` tokens.
+
+    `theirs` are the tokenizer and the model of a teacher that cuts them otherwise. Raises EdgekdError where a row is
+    longer than a model takes.
+    """
+    tokens = _encoded(texts, tokenizer, student, max_length)
+    taught = None
+    if theirs is not None:
+        taught = _encoded(texts, theirs[0], theirs[1], max_length), _padding(theirs[1])
+    return Rows(tokens, targets, _padding(student), taught)
+
+
 def fit(
-    learner: Learner, phases: Sequence[Phase], job: "Job", precision: Precision, checkpoint_s: float
+    learner: Learner,
+    phases: Sequence[Phase],
+    rows: Sequence[Rows],
+    job: "Job",
+    precision: Precision,
+    checkpoint_s: float,
+    cache_gb: float = 0.0,
 ) -> Mapping[str, Any]:
     """Train and fill job.out with config.json, model.safetensors and training.json (mean losses of each epoch)."""
-    split = job.data.train
-    tokens = split.encode(job.out / TOKENIZER, job.data.options.max_length)
-    student: Any = learner.student
-    longest, limit = int(tokens.lengths.max()), getattr(student.config, "max_position_embeddings", math.inf)
-    if longest > limit:
-        raise EdgekdError(f"inputs of {longest} tokens, the encoder takes {limit}", f"Set data.max_length to {limit}.")
-    rows = Rows(tokens, split.targets, student.config.pad_token_id or 0)
-    training = Training(learner, phases, rows, job.seed, job.scratch, job.progress, precision, checkpoint_s)
+    training = Training(
+        learner, phases, rows, job.seed, job.scratch, job.progress, precision, checkpoint_s, cache_bytes=cache_gb * 1e9
+    )
     history = training.run()
+    student: Any = learner.student
     encoder.save(student, job.out)
     (job.out / "training.json").write_text(json.dumps(history, indent=1) + "\n")
     return {"parameters": sum(parameter.numel() for parameter in student.parameters())}
+
+
+def _encoded(texts: Sequence[Sequence[str]], tokenizer: Path, model: Any, max_length: int) -> Encoded:
+    tokens = encode(load_tokenizer(tokenizer, max_length), texts)
+    longest, limit = int(tokens.lengths.max()), getattr(model.config, "max_position_embeddings", math.inf)
+    if longest > limit:
+        raise EdgekdError(f"inputs of {longest} tokens, the encoder takes {limit}", f"Set data.max_length to {limit}.")
+    return tokens
+
+
+def _padding(model: Any) -> int:
+    return model.config.pad_token_id or 0

@@ -1,15 +1,21 @@
-"""The objective of a phase: a student, its projection and its teacher in one module whose forward is the loss."""
+"""The objective of a phase: a student, its projection and its teachers in one module whose forward is the loss."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatch
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from edgekd.kd.encoder import Tap, Trace, depth
-from edgekd.kd.losses import attention, hidden, logits
-from edgekd.kd.mappings import resolve
+from edgekd.errors import EdgekdError
+from edgekd.kd import mappings
+from edgekd.kd.encoder import depth
+from edgekd.kd.imitation import Imitation, reads
+from edgekd.kd.layers import Flow
+from edgekd.kd.losses import logits
+from edgekd.kd.losses.relations import check_heads
 from edgekd.kd.phase import Phase
+from edgekd.kd.trace import Needs, Tap, Trace
 
 
 class Learner(nn.Module):
@@ -17,65 +23,121 @@ class Learner(nn.Module):
 
     The projection W_h (d_S -> d_T) is shared by all layers and the embedding output, as in TinyBERT's code; it is
     learnt, kept from phase to phase, and dropped at the end. For equal widths it starts as the identity.
+    `teachers` are by the names that phases call them.
     """
 
-    def __init__(self, student: nn.Module, teacher: nn.Module | None, phases: Sequence[Phase]) -> None:
+    def __init__(self, student: nn.Module, teachers: Mapping[str, nn.Module], phases: Sequence[Phase]) -> None:
         super().__init__()
         insides = any(phase.terms.insides for phase in phases)
+        first = next(iter(teachers.values()), None)
         self.student = student
-        self.projection = _projection(student, teacher) if teacher is not None and insides else None
+        self.projection = _projection(student, first) if first is not None and insides else None
+        moved = first is not None and any(phase.mapping == "emd" for phase in phases)
+        self.flow = Flow(depth(student), depth(first)) if moved else None
         self._tap = Tap(student, insides)
-        # In a tuple, so that the teacher is no part of this module: it is neither trained nor checkpointed.
-        self._teacher = (Tap(teacher.eval().requires_grad_(False), insides),) if teacher is not None else ()
+        # In a tuple, so that the teachers are no part of this module: they are neither trained nor checkpointed.
+        self._teachers = (
+            {name: Tap(teacher.eval().requires_grad_(False), insides) for name, teacher in teachers.items()},
+        )
         self.phase = phases[0] if phases else None
+        self.seed = 0  # of the epoch, for what a mapping draws
 
     def place(self, device: torch.device) -> None:
-        """Move the teacher beside the student."""
-        for tap in self._teacher:
+        """Move the teachers beside the student."""
+        for tap in self._teachers[0].values():
             tap.model.to(device)
 
-    def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def begin(self, phase: Phase) -> None:
+        """Train by this phase from here on. Raises EdgekdError where it freezes what there is not, or everything."""
+        self.phase = phase
+        names = [name for name, _ in self.student.named_parameters()]
+        for pattern in phase.freeze:
+            if not any(fnmatch(name, pattern) for name in names):
+                raise EdgekdError(f"phase '{phase.name}' freezes '{pattern}': no parameter is called so", _some(names))
+        for name, parameter in self.student.named_parameters():
+            parameter.requires_grad_(not any(fnmatch(name, pattern) for pattern in phase.freeze))
+        if not any(parameter.requires_grad for parameter in self.student.parameters()):
+            raise EdgekdError(f"phase '{phase.name}' freezes every parameter", "Leave some of them out of freeze.")
+
+    def teacher(self, phase: Phase) -> Tap | None:
+        """The teacher that a phase learns from, if it does."""
+        return self._teachers[0].get(phase.teacher) if phase.terms.imitates else None
+
+    def reads(self, phases: Iterable[Phase]) -> Needs:
+        """What these phases read of their teacher."""
+        needs = Needs()
+        for phase in phases:
+            if (tap := self.teacher(phase)) is not None:
+                needs |= reads(phase, depth(self.student), depth(tap.model))[1]
+        return needs
+
+    def forward(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
         """The weighted terms of the current phase, scalars; their sum under "loss"."""
         assert self.phase is not None
-        terms = self.phase.terms
-        ours = self._tap.trace(batch)
+        phase, tap = self.phase, self.teacher(self.phase)
         found: dict[str, Tensor] = {}
-        if terms.hard:
-            found["hard"] = terms.hard * logits.hard(ours.logits, batch["labels"])
-        if self._teacher and (terms.soft or terms.insides):
-            with torch.no_grad():
-                theirs = self._teacher[0].trace(batch)
-            found |= self._imitation(self.phase, ours, theirs)
+        if tap is None:
+            ours = self._tap.trace(batch, Needs())
+        else:
+            mine, other = reads(phase, depth(self.student), depth(tap.model))
+            ours = self._tap.trace(batch, mine)
+            imitation = Imitation(phase, ours, self._taught(tap, batch, other), self.projection, self.flow, self.seed)
+            found |= imitation.terms(batch.get("labels"))
+        if phase.terms.hard:
+            found["hard"] = phase.terms.hard * logits.hard(ours.logits, batch["labels"])
         return {
             **{name: value.detach() for name, value in found.items()},
             "loss": torch.stack(list(found.values())).sum(),
         }
 
-    def _imitation(self, phase: Phase, ours: Trace, theirs: Trace) -> dict[str, Tensor]:
-        terms, mask, found = phase.terms, ours.mask, {}
-        if terms.soft:
-            found["soft"] = terms.soft * logits.cross_entropy(ours.logits, theirs.logits, phase.temperature)
-        if not terms.insides:
-            return found
-        resolved = resolve(phase.mapping, len(ours.queries), len(theirs.queries))
-        pairs = [(m, n) for m, chosen in enumerate(resolved, start=1) for n in chosen]
-        project = self.projection or nn.Identity()
-        if terms.embedding:
-            found["embedding"] = terms.embedding * hidden.mse(project(ours.hidden[0]), theirs.hidden[0], mask)
-        if terms.hidden:
-            each = [hidden.mse(project(ours.hidden[m]), theirs.hidden[n], mask) for m, n in pairs]
-            found["hidden"] = terms.hidden * torch.stack(each).sum()
-        if terms.attention:
-            each = [attention.score_mse(ours.scores(m), theirs.scores(n), mask) for m, n in pairs]
-            found["attention"] = terms.attention * torch.stack(each).sum()
-        return found
+    def _taught(self, tap: Tap, batch: Mapping[str, Any], needs: Needs) -> Trace:
+        """What the teacher shows of a batch: kept, or found now."""
+        if (kept := batch.get("outputs")) is not None:
+            return Trace.kept(kept, batch["attention_mask"], tap.model)
+        with torch.no_grad():
+            return tap.trace(batch.get("theirs", batch), needs)
 
 
-def check(student: Any, teacher: Any, phases: Sequence[Phase]) -> None:
-    """Raises EdgekdError, before anything is trained, where a phase cannot work with these two."""
+def check(student: Any, teachers: Mapping[str, Any], phases: Sequence[Phase]) -> list[str]:
+    """Raises EdgekdError, before anything is trained, where a phase cannot work with these models.
+
+    Returns doubts: terms that work, but not as their names say.
+    """
+    doubts = []
     for phase in phases:
-        if phase.terms.insides:
-            resolve(phase.mapping, depth(student), depth(teacher))
+        if not phase.epochs or not phase.terms.imitates:
+            continue
+        if (teacher := teachers.get(phase.teacher)) is None:
+            raise EdgekdError(
+                f"phase '{phase.name}' learns from the {phase.teacher} teacher, and there is none",
+                "Name the encoder that the teacher was tuned from: general: {model: NAME, corpus: FILE}.",
+            )
+        if phase.terms.mapped:
+            mappings.resolve(phase.mapping, depth(student), depth(teacher))
+        if phase.terms.relations:
+            _check_relations(phase, student, teacher)
+        if phase.terms.soft and (why := logits.degenerate(phase.soft_loss, student.config.num_labels)):
+            if student.config.num_labels == 1 or phase.soft_loss == "standardized":
+                raise EdgekdError(f"phase '{phase.name}': {why}", "Set soft_loss: kl, or mse.")
+            doubts.append(f"phase '{phase.name}': {why}")
+    return doubts
+
+
+def _check_relations(phase: Phase, student: Any, teacher: Any) -> None:
+    ours, theirs = student.config, teacher.config
+    if (phase.relation_layer or 1) > depth(teacher):
+        raise EdgekdError(
+            f"phase '{phase.name}': the teacher has {depth(teacher)} layers, no layer {phase.relation_layer}",
+            f"Set relation_layer to 1..{depth(teacher)}.",
+        )
+    if phase.relations == "minilmv2":
+        check_heads(ours.hidden_size, theirs.hidden_size, phase.relation_heads or ours.num_attention_heads)
+    elif ours.num_attention_heads != theirs.num_attention_heads:
+        raise EdgekdError(
+            f"phase '{phase.name}': minilm compares head with head, and the student has {ours.num_attention_heads}, "
+            f"the teacher {theirs.num_attention_heads}",
+            "Set relations: minilmv2.",
+        )
 
 
 def _projection(student: Any, teacher: Any) -> nn.Linear:
@@ -85,3 +147,7 @@ def _projection(student: Any, teacher: Any) -> nn.Linear:
         nn.init.eye_(projection.weight)
     nn.init.zeros_(projection.bias)
     return projection
+
+
+def _some(names: Sequence[str]) -> str:
+    return f"Parameters are called {names[0]} ... {names[-1]}."

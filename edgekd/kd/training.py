@@ -1,23 +1,25 @@
 """The one loop that trains: phases in order, checkpoints inside them, the same result however often it was stopped.
 
-Accelerate places, shards and casts. All randomness of a step is a function of (seed, phase, step) and the order of rows
-a function of (seed, phase, epoch), so a run that goes on from a checkpoint repeats what an undisturbed one does.
+Accelerate places, casts and, under torchrun or accelerate launch, joins processes. All randomness of a step is a
+function of (seed, phase, step) and the order of rows a function of (seed, phase, epoch), so a run that goes on from a
+checkpoint repeats what an undisturbed one does. A batch's rows are the same however many processes share them.
 """
 
+import contextlib
 import json
 import math
 import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from accelerate import Accelerator
-from accelerate.data_loader import prepare_data_loader, skip_first_batches
+from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.state import AcceleratorState
+from accelerate.utils import DataLoaderConfiguration, send_to_device
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -26,11 +28,13 @@ from transformers import get_scheduler
 from edgekd.errors import EdgekdError
 from edgekd.kd.heap import kept_heap
 from edgekd.kd.objective import Learner
+from edgekd.kd.outputs import Outputs
 from edgekd.kd.phase import Phase
 from edgekd.store import sync_tree
 from edgekd.tokens import Encoded, batches
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
 Precision = Literal["auto", "fp32", "bf16"]
@@ -38,45 +42,72 @@ _LEARNER, _STATE, _POSITION = "learner.safetensors", "state", "position.json"
 _NO_DECAY = ("bias", "LayerNorm", "layer_norm", "norm.weight")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Rows:
-    """A train split ready to be batched: tokens, targets (rows,), the id that fills short rows."""
+    """Rows ready to be batched: tokens, targets (rows,) where they have any, the id that fills short rows.
+
+    `theirs` are the same rows as the teacher's tokenizer cuts them, where it is another. With `outputs` the teacher
+    need not run.
+    """
 
     tokens: Encoded
-    targets: "NDArray[Any]"
+    targets: "NDArray[Any] | None"
     pad_id: int = 0
+    theirs: "tuple[Encoded, int] | None" = None
+    outputs: Outputs | None = None
 
-    def collate(self, rows: Sequence[int]) -> dict[str, Tensor]:
-        arrays = self.tokens.pad(rows, self.pad_id)
-        return {
-            **{name: torch.from_numpy(a) for name, a in arrays.items()},
-            "labels": torch.from_numpy(self.targets[rows]),
-        }
+    def __len__(self) -> int:
+        return len(self.tokens.ids)
+
+    @property
+    def taught(self) -> tuple[Encoded, int]:
+        """What the teacher reads, and the id that fills it."""
+        return self.theirs or (self.tokens, self.pad_id)
+
+    def collate(self, rows: Sequence[int]) -> dict[str, Any]:
+        def tensors(tokens: Encoded, pad_id: int) -> dict[str, Tensor]:
+            return {name: torch.from_numpy(array) for name, array in tokens.pad(rows, pad_id).items()}
+
+        batch: dict[str, Any] = tensors(self.tokens, self.pad_id)
+        if self.targets is not None:
+            batch["labels"] = torch.from_numpy(self.targets[rows])
+        if self.outputs is not None:
+            batch["outputs"] = self.outputs.batch(rows)
+        elif self.theirs is not None:
+            batch["theirs"] = tensors(*self.theirs)
+        return batch
 
 
 @dataclass
 class Training:
-    """Phases to run on a learner, in place.
+    """Phases to run on a learner, in place; `rows` are each phase's.
 
     `scratch` keeps the checkpoints, one every `checkpoint_s` seconds and one at each phase's end; with the same values
-    and the same folder, `run` goes on from the last.
+    and the same folder, `run` goes on from the last. A teacher's outputs that fit into `cache_bytes` are computed once.
     """
 
     learner: Learner
     phases: Sequence[Phase]
-    rows: Rows
+    rows: Sequence[Rows]
     seed: int
     scratch: Path
     progress: Callable[[str, float, float], None]
     precision: Precision = "auto"
     checkpoint_s: float = 60.0
     clock: Callable[[], float] = time.monotonic
+    cache_bytes: float = 4e9
 
     def run(self) -> list[dict[str, Any]]:
         """One record an epoch: its phase, its number, the mean of each loss term."""
         # An earlier training in this process may have had another precision.
         AcceleratorState._reset_state(reset_partial_state=True)
-        accelerator = Accelerator(mixed_precision="bf16" if _bf16(self.precision) else "no")
+        # A phase's terms leave parts of the learner without a gradient.
+        unused = DistributedDataParallelKwargs(find_unused_parameters=True)
+        accelerator = Accelerator(
+            mixed_precision="bf16" if _bf16(self.precision) else "no",
+            kwargs_handlers=[unused],
+            dataloader_config=DataLoaderConfiguration(split_batches=True),  # a batch is shared, not one a process
+        )
         self.learner.place(accelerator.device)
         position, saved = _last(self.scratch)
         if saved is not None and not position.step:
@@ -84,12 +115,13 @@ class Training:
             self.learner.load_state_dict(load_file(saved / _LEARNER), strict=False)
         wrapped = accelerator.prepare_model(self.learner)
         for number in range(position.phase, len(self.phases)):
-            self.learner.phase = self.phases[number]
+            self.learner.begin(self.phases[number])
             with kept_heap():
                 self._phase(accelerator, wrapped, number, position, saved if position.step else None)
             position = _Position(number + 1, 0, position.history, {})
             weights = _weights(self.learner)
-            _save(self.scratch, position, lambda folder, weights=weights: save_file(weights, folder / _LEARNER))  # type: ignore[misc]
+            if accelerator.is_main_process:
+                _save(self.scratch, position, lambda folder, weights=weights: save_file(weights, folder / _LEARNER))  # type: ignore[misc]
         accelerator.free_memory()
         self.learner.to("cpu")
         return position.history
@@ -98,8 +130,10 @@ class Training:
         self, accelerator: Accelerator, wrapped: nn.Module, number: int, position: "_Position", resume: Path | None
     ) -> None:
         phase = self.phases[number]
-        steps = -(-len(self.rows.targets) // phase.batch_size)  # an epoch's, over all processes
-        steps = -(-steps // accelerator.num_processes)
+        if not phase.epochs:
+            return
+        rows = self._with_outputs(accelerator, number)
+        steps = -(-len(rows) // phase.batch_size)
         total = steps * phase.epochs
         optimizer = accelerator.prepare_optimizer(_optimizer(self.learner, phase))
         schedule = "constant_with_warmup" if phase.schedule == "constant" else phase.schedule
@@ -111,22 +145,64 @@ class Training:
         wrapped.train()
         last = self.clock()
         for epoch in range(position.step // steps, phase.epochs):
-            loader = _loader(accelerator, self.rows, phase.batch_size, _mix(self.seed, number, epoch))
-            for batch in skip_first_batches(loader, position.step - epoch * steps):
-                torch.manual_seed(_mix(self.seed, number, position.step, 1))
-                found = wrapped(batch)
-                accelerator.backward(found["loss"])
+            self.learner.seed = _mix(self.seed, number, epoch, 2)
+            order = list(batches(rows.tokens.lengths, phase.batch_size, _mix(self.seed, number, epoch)))
+            for parts in _loader(accelerator, rows, order[position.step - epoch * steps :], phase.accumulate):
+                torch.manual_seed(_mix(self.seed, number, position.step, 1 + 2 * accelerator.process_index))
+                found = self._forward(accelerator, wrapped, parts)
                 accelerator.clip_grad_norm_(self.learner.parameters(), 1.0)
                 optimizer.step()
                 scheduler.step()
                 optimizer.zero_grad()
                 position.count(phase, found, steps)
                 self.progress(phase.name, position.step, total)
-                if self.clock() - last >= self.checkpoint_s:
+                # All randomness is drawn anew at each step, so one process's state is everyone's.
+                if accelerator.is_main_process and self.clock() - last >= self.checkpoint_s:
                     _save(self.scratch, position, lambda folder: _save_state(accelerator, folder))
                     last = self.clock()
         accelerator._optimizers.clear()
         accelerator._schedulers.clear()
+
+    def _forward(self, accelerator: Accelerator, wrapped: nn.Module, parts: Sequence[Any]) -> dict[str, float]:
+        """Gradients of a step, part by part; the mean of each term over parts and processes."""
+        sums: dict[str, Tensor] = {}
+        for number, batch in enumerate(parts, start=1):
+            # Processes exchange their gradients once a step, with the last part.
+            with accelerator.no_sync(wrapped) if number < len(parts) else contextlib.nullcontext():
+                found = wrapped(batch)
+                accelerator.backward(found["loss"] / len(parts))
+            for name, value in found.items():
+                sums[name] = sums.get(name, 0) + value.detach() / len(parts)
+        names = sorted(sums)
+        means = accelerator.reduce(torch.stack([sums[name] for name in names]), reduction="mean")
+        return dict(zip(names, means.tolist(), strict=True))
+
+    def _with_outputs(self, accelerator: Accelerator, number: int) -> Rows:
+        """A phase's rows, with the teacher's outputs where they fit. Phases that share rows and teacher share them."""
+        phase, rows = self.phases[number], self.rows[number]
+        tap = self.learner.teacher(phase)
+        if tap is None:
+            return rows
+        alike = [
+            other
+            for other, theirs in zip(self.phases, self.rows, strict=True)
+            if theirs is rows and other.teacher == phase.teacher and other.epochs and other.terms.imitates
+        ]
+        needs = self.learner.reads(alike)
+        node = accelerator.process_index - accelerator.local_process_index  # a machine's first process fills its own
+        name = f"outputs-{self.phases.index(alike[0])}-{node}"
+        tokens, pad_id = rows.taught
+        outputs = Outputs.of(tap.model, needs, tokens.lengths, self.scratch / name)
+        if outputs.size > self.cache_bytes:
+            return rows
+        if accelerator.is_local_main_process and not outputs.ready:
+            with accelerator.autocast():
+                label = f"{phase.name}: teacher"
+                outputs.fill(
+                    tap, tokens, pad_id, accelerator.device, lambda done: self.progress(label, done, len(rows))
+                )
+        accelerator.wait_for_everyone()
+        return replace(rows, outputs=outputs)
 
 
 @dataclass
@@ -138,11 +214,11 @@ class _Position:
     history: list[dict[str, Any]]
     sums: dict[str, float]
 
-    def count(self, phase: Phase, terms: dict[str, Tensor], steps: int) -> None:
+    def count(self, phase: Phase, terms: dict[str, float], steps: int) -> None:
         """A step is done; at an epoch's end its means are recorded. Raises EdgekdError where the loss is no number."""
         self.step += 1
         for name, value in terms.items():
-            self.sums[name] = self.sums.get(name, 0.0) + value.item()
+            self.sums[name] = self.sums.get(name, 0.0) + value
         if not math.isfinite(self.sums["loss"]):
             raise EdgekdError(f"the loss of phase '{phase.name}' is no longer a number", "Lower its learning_rate.")
         if self.step % steps == 0:
@@ -151,24 +227,32 @@ class _Position:
             self.sums = {}
 
 
-def _loader(accelerator: Accelerator, rows: Rows, size: int, seed: int) -> Any:
-    """One epoch's batches, on the device, this process's share of them."""
-    order: Any = list(batches(rows.tokens.lengths, size, seed))
-    dataset: Any = range(len(rows.targets))
-    return prepare_data_loader(
-        DataLoader(dataset, batch_sampler=order, collate_fn=rows.collate),
-        device=accelerator.device,
-        num_processes=accelerator.num_processes,
-        process_index=accelerator.process_index,
-        put_on_device=True,
-        even_batches=False,
+def _loader(
+    accelerator: Accelerator, rows: Rows, order: "Sequence[NDArray[np.int64]]", parts: int
+) -> Iterator[list[Any]]:
+    """For each batch of row numbers, this process's share of it on the device, in `parts` parts."""
+    first, shares = accelerator.process_index * parts, accelerator.num_processes * parts
+    # A share of a short last batch may be empty: it gets a row that another has too, so that all take the step.
+    micro: Any = [
+        batch[first + part :: shares] if len(batch) > first + part else batch[:1]
+        for batch in order
+        for part in range(parts)
+    ]
+    dataset: Any = range(len(rows))
+    loader = DataLoader(
+        dataset, batch_sampler=micro, collate_fn=rows.collate, pin_memory=accelerator.device.type == "cuda"
     )
+    batches_of = iter(loader)
+    for _ in order:
+        yield [send_to_device(next(batches_of), accelerator.device, non_blocking=True) for _ in range(parts)]
 
 
 def _optimizer(learner: Learner, phase: Phase) -> torch.optim.AdamW:
     """AdamW; biases and normalisation do not decay, and the projection may learn at a rate of its own."""
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in learner.named_parameters():
+        if not parameter.requires_grad:
+            continue
         decay = 0.0 if any(part in name for part in _NO_DECAY) else phase.weight_decay
         rate = phase.learning_rate * (phase.projection_rate if name.startswith("projection") else 1.0)
         groups.setdefault((decay, rate), []).append(parameter)

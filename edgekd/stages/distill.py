@@ -1,38 +1,34 @@
 """Distill a fine-tuned teacher into a smaller student by a published method."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field
 
 from edgekd import hub
 from edgekd.artifact import TOKENIZER
+from edgekd.augmentation_options import Augmentation
+from edgekd.corpus import lines
 from edgekd.data_options import DataOptions
 from edgekd.errors import EdgekdError, nearest
-from edgekd.options import FromStep, IsAside, IsPretrained, Source
+from edgekd.options import IsAside, IsFile, IsPretrained, Options, Source
 from edgekd.stage import Job, Stage, Tolerance
-from edgekd.validation import validated
+from edgekd.start import Start
 
 if TYPE_CHECKING:
     from edgekd.kd.phase import Phase
+    from edgekd.kd.training import Rows
 
 
-class LayersOf(FromStep):
-    """A student that starts as some layers of an earlier step's model, with its embeddings and head.
+class General(Options):
+    """What phases on general text learn from."""
 
-    With `width` their weights are projected to a narrower hidden space, by principal directions.
-    """
-
-    layers: int | tuple[int, ...] = Field(description="How many layers, evenly spaced, or their numbers from 1")
-    width: int | None = Field(
-        None, gt=0, description="Hidden size, a multiple of the heads; default: as wide as they are"
+    corpus: Annotated[str, IsFile()] = Field(description="A text file, one text a line")
+    model: Annotated[str | None, IsPretrained()] = Field(
+        None, description="The pretrained encoder that the teacher was tuned from, for phases with teacher: pretrained"
     )
-    inner: int | None = Field(None, gt=0, description="Inner size of the feed-forward layers; default: in proportion")
-
-    @model_serializer(mode="wrap")
-    def _set(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """What is not set leaves no trace in a cache key."""
-        return {name: value for name, value in serialize(self).items() if value is not None}
+    rows: int | None = Field(None, ge=1, description="Use the first so many lines; default: all")
 
 
 class Distill(Stage):
@@ -43,10 +39,11 @@ class Distill(Stage):
 
     accepts: ClassVar[frozenset[str]] = frozenset({"torch"})
     makes: ClassVar[str] = "torch"
+    version: ClassVar[int] = 2
     libraries: ClassVar[tuple[str, ...]] = ("torch", "transformers", "accelerate", "tokenizers")
 
     teacher: Source = Field(description="The step that made the teacher; default: the step before")
-    model: Annotated[str | LayersOf, IsPretrained()] = Field(
+    model: Annotated[str | Start, IsPretrained()] = Field(
         description="The student's start: a pretrained encoder, or {layers: N, from: STEP}"
     )
     method: str = Field("tinybert", description="The method of distillation")
@@ -54,6 +51,8 @@ class Distill(Stage):
     epochs: int | None = Field(
         None, ge=0, description="Epochs of every phase, instead of the method's own (for a quick look)"
     )
+    augment: Augmentation | None = Field(None, description="Copies of the train split with words replaced")
+    general: General | None = Field(None, description="Plain text, for phases that learn from it")
     min_kept: Annotated[float | None, IsAside()] = Field(
         None, ge=0, description="Least share of the teacher's score to keep, or the run fails"
     )
@@ -61,12 +60,21 @@ class Distill(Stage):
         "auto", description="Matrix products; auto: bf16 where the machine has it"
     )
     checkpoint_s: Annotated[float, IsAside()] = Field(60.0, gt=0, description="Seconds between checkpoints")
+    teacher_cache_gb: float = Field(
+        4.0, ge=0, description="Disk for the teacher's outputs, computed once if they fit; else at every step"
+    )
 
     def tolerance(self) -> Tolerance:
         return Tolerance(min_kept=self.min_kept)
 
     def check(self, data: DataOptions) -> None:
-        self.schedule(data)
+        for phase in self.schedule(data):
+            if phase.epochs and phase.data == "general" and self.general is None:
+                raise EdgekdError(
+                    f"phase '{phase.name}' learns from general text, and the step names none",
+                    "Add general: {corpus: FILE, model: PRETRAINED}, "
+                    f"or skip it: phases: {{{phase.name}: {{epochs: 0}}}}.",
+                )
 
     def schedule(self, data: DataOptions) -> "tuple[Phase, ...]":
         """The method's phases with what the recipe sets. Raises EdgekdError for a phase or field there is not."""
@@ -77,62 +85,71 @@ class Distill(Stage):
         for name in self.phases:
             if name not in known:
                 raise EdgekdError(f"method {self.method} has no phase '{name}'", nearest(name, known))
-        return tuple(_overridden(phase, self.phases.get(phase.name, {}), self.epochs) for phase in phases)
+        quick = {} if self.epochs is None else {"epochs": self.epochs}
+        return tuple(
+            phase.having({**quick, **self.phases.get(phase.name, {})}, ("phases", phase.name)) for phase in phases
+        )
 
     def run(self, job: Job) -> Mapping[str, Any]:
         import torch
 
         from edgekd.kd import encoder
-        from edgekd.kd.fitting import fit, head, save_tokenizer
-        from edgekd.kd.narrowing import narrowed
+        from edgekd.kd.fitting import fit, head, same_vocabulary, save_tokenizer
         from edgekd.kd.objective import Learner, check
+        from edgekd.kd.student import shaped
 
         assert job.source is not None
-        phases = self.schedule(job.data.options)
-        teacher = encoder.load_classifier(job.source.path)
+        phases = [phase for phase in self.schedule(job.data.options) if phase.epochs]
+        teachers = {"tuned": encoder.load_classifier(job.source.path)}
         torch.manual_seed(job.seed)  # a new head's weights
-        if isinstance(self.model, LayersOf):
+        if isinstance(self.model, Start):
             giver = job.sources[self.model.from_]
             (job.out / TOKENIZER).write_bytes((giver.path / TOKENIZER).read_bytes())
-            model = teacher if giver is job.source else encoder.load_classifier(giver.path)
-            student = encoder.chosen_layers(model, _numbers(self.model.layers, encoder.depth(model)))
-            if self.model.width or self.model.inner:
-                student = narrowed(student, self.model.width or student.config.hidden_size, self.model.inner)
+            model = teachers["tuned"] if giver is job.source else encoder.load_classifier(giver.path, **head(job.data))
+            student = shaped(model, self.model)
         else:
             folder = hub.fetch(self.model)
             save_tokenizer(folder, job.out)
             student = encoder.load_classifier(folder, **head(job.data))
-        _same_vocabulary(job)
-        check(student, teacher, phases)
-        facts = fit(Learner(student, teacher, phases), phases, job, self.precision, self.checkpoint_s)
-        return {**facts, "phases": [phase.model_dump(mode="json") for phase in phases]}
-
-
-def _overridden(phase: "Phase", fields: Mapping[str, Any], epochs: int | None) -> "Phase":
-    """A phase with other fields. A term that is set leaves the method's other terms as they are."""
-    merged = {**phase.model_dump(), **({} if epochs is None else {"epochs": epochs}), **fields}
-    if isinstance(terms := fields.get("terms", {}), Mapping):
-        merged["terms"] = {**phase.terms.model_dump(), **terms}
-    return validated(type(phase), merged, {}, ("phases", phase.name))
-
-
-def _numbers(layers: int | tuple[int, ...], depth: int) -> list[int]:
-    """Layer numbers from 1: as given, or evenly spaced and ending with the last, as the uniform mapping pairs them."""
-    if isinstance(layers, int):
-        layers = tuple(number * depth // layers for number in range(1, layers + 1)) if 0 < layers <= depth else (0,)
-    if not layers or not all(1 <= number <= depth for number in layers):
-        raise EdgekdError(f"the student cannot take these layers of {depth}", f"Set model.layers to 1..{depth}.")
-    return list(layers)
-
-
-def _same_vocabulary(job: Job) -> None:
-    """Both must see the same tokens: the losses compare them position by position."""
-    import json
-
-    assert job.source is not None
-    ours, theirs = (json.loads((path / TOKENIZER).read_text())["model"]["vocab"] for path in (job.out, job.source.path))
-    if ours != theirs:
-        raise EdgekdError(
-            f"student and teacher have different vocabularies ({len(ours)} and {len(theirs)} tokens)",
-            "Start the student from a model with the teacher's tokenizer, or from {layers: N, from: STEP}.",
+        if self.general is not None and self.general.model and any(phase.teacher == "pretrained" for phase in phases):
+            pretrained = hub.fetch(self.general.model)
+            teachers["pretrained"] = encoder.load_classifier(pretrained)
+            save_tokenizer(pretrained, job.scratch)
+            same_vocabulary(job.out / TOKENIZER, job.scratch / TOKENIZER, phases)
+        doubts = check(student, teachers, phases)
+        rows, told = self._rows(job, student, teachers["tuned"], phases)
+        facts = fit(
+            Learner(student, teachers, phases),
+            phases,
+            rows,
+            job,
+            self.precision,
+            self.checkpoint_s,
+            self.teacher_cache_gb,
         )
+        return {**facts, **told, "doubts": doubts, "phases": [phase.model_dump(mode="json") for phase in phases]}
+
+    def _rows(self, job: Job, student: Any, teacher: Any, phases: "list[Phase]") -> "tuple[list[Rows], dict[str, Any]]":
+        """Each phase's rows, and what is to be told of them."""
+        from edgekd.kd.augmentation import augmented
+        from edgekd.kd.fitting import rows, same_vocabulary
+
+        assert job.source is not None
+        alike = same_vocabulary(job.out / TOKENIZER, job.source.path / TOKENIZER, phases)
+        theirs = None if alike else (job.source.path / TOKENIZER, teacher)
+        kinds = ["task" if phase.data == "augmented" and self.augment is None else phase.data for phase in phases]
+        found: dict[str, Rows] = {}
+        told = {}
+        for kind in dict.fromkeys(kinds):
+            split = job.data.train
+            texts: Any = split.texts
+            targets: Any = split.targets
+            if kind == "augmented":
+                assert self.augment is not None
+                copied, told["augmentation"] = augmented(split, self.augment, job.source.path, job.seed, job.progress)
+                texts, targets = copied.texts, copied.targets
+            elif kind == "general":
+                assert self.general is not None
+                texts, targets = [(line,) for line in lines(Path(self.general.corpus))[: self.general.rows]], None
+            found[kind] = rows(texts, targets, job.out, job.data.options.max_length, student, theirs)
+        return [found[kind] for kind in kinds], told

@@ -7,8 +7,9 @@ from pydantic import Field
 
 from edgekd import hub
 from edgekd.artifact import TOKENIZER
-from edgekd.options import FromStep, IsAside, IsPretrained
+from edgekd.options import IsAside, IsPretrained
 from edgekd.stage import Job, Stage
+from edgekd.start import Start
 
 
 class FineTune(Stage):
@@ -21,8 +22,8 @@ class FineTune(Stage):
     makes: ClassVar[str] = "torch"
     libraries: ClassVar[tuple[str, ...]] = ("torch", "transformers", "accelerate", "tokenizers")
 
-    model: Annotated[str | FromStep, IsPretrained()] = Field(
-        description="Pretrained encoder: a hub name, a folder, package:NAME, or {from: STEP} for a step's model"
+    model: Annotated[str | Start, IsPretrained()] = Field(
+        description="Pretrained encoder: a hub name, a folder, package:NAME; or {from: STEP}, an earlier step's model"
     )
     epochs: int = Field(3, ge=0, description="Passes over the train split")
     batch_size: int = Field(32, ge=1, description="Rows a step")
@@ -38,19 +39,22 @@ class FineTune(Stage):
         import torch
 
         from edgekd.kd import encoder
-        from edgekd.kd.fitting import fit, head, save_tokenizer
+        from edgekd.kd.fitting import fit, head, rows, save_tokenizer
         from edgekd.kd.objective import Learner
         from edgekd.kd.phase import Phase, Terms
+        from edgekd.kd.student import shaped
 
         torch.manual_seed(job.seed)  # the new head's weights
-        if isinstance(self.model, FromStep):
+        if isinstance(self.model, Start):
             folder = job.sources[self.model.from_].path
             (job.out / TOKENIZER).write_bytes((folder / TOKENIZER).read_bytes())
-            model = encoder.load_classifier(folder)
+            model = shaped(encoder.load_classifier(folder, **head(job.data)), self.model)
         else:
             folder = hub.fetch(self.model)
             save_tokenizer(folder, job.out)
             model = encoder.load_classifier(folder, **head(job.data))
         shared = ("epochs", "batch_size", "learning_rate", "warmup", "weight_decay")
         phase = Phase(name="finetune", terms=Terms(hard=1.0), **{name: getattr(self, name) for name in shared})
-        return fit(Learner(model, None, [phase]), [phase], job, self.precision, self.checkpoint_s)
+        split = job.data.train
+        learning = rows(split.texts, split.targets, job.out, job.data.options.max_length, model)
+        return fit(Learner(model, {}, [phase]), [phase], [learning], job, self.precision, self.checkpoint_s)

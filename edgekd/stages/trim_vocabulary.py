@@ -8,12 +8,11 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from edgekd import vocabulary
+from edgekd import corpus, vocabulary
 from edgekd.artifact import TOKENIZER
 from edgekd.data import Data
 from edgekd.data_options import DataOptions
 from edgekd.embedded import is_embedded
-from edgekd.errors import EdgekdError
 from edgekd.options import IsAside, IsFile, Source
 from edgekd.stage import Job, Stage, Tolerance
 
@@ -59,7 +58,7 @@ class TrimVocabulary(Stage):
         assert job.source is not None
         source = (job.source.path / TOKENIZER).read_text()
         whole = Tokenizer.from_str(source)
-        texts = _flat(job.data.train.texts) + (_lines(Path(self.corpus)) if self.corpus else [])
+        texts = _flat(job.data.train.texts) + (corpus.lines(Path(self.corpus)) if self.corpus else [])
         kept = vocabulary.trim(
             source, vocabulary.used(whole, texts), self._characters(whole, texts), self.min_count, self.max_tokens
         )
@@ -94,14 +93,7 @@ def _flat(texts: Any) -> list[str]:
     return [sentence for row in texts for sentence in row]
 
 
-def _lines(file: Path) -> list[str]:
-    try:
-        return [line for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise EdgekdError(f"{file} cannot be read: {error}", "It is UTF-8 text, one text a line.") from None
-
-
 def _general(name: str, seed: int) -> list[str]:
     if is_embedded(name):
         return _flat(Data(DataOptions.model_validate({"source": name}), seed).dev.texts)
-    return _lines(Path(name))
+    return corpus.lines(Path(name))

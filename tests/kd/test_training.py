@@ -28,6 +28,9 @@ def rows(count: int = 36) -> Rows:
     return Rows(Encoded(ids, [np.zeros_like(row) for row in ids]), draw.integers(0, 2, count))
 
 
+ROWS = [rows()] * len(PHASES)
+
+
 @pytest.fixture
 def learner(encoder: Path) -> Callable[[], Learner]:
     def make() -> Learner:
@@ -36,7 +39,7 @@ def learner(encoder: Path) -> Callable[[], Learner]:
         torch.manual_seed(3)
         for parameter in student.parameters():
             torch.nn.init.normal_(parameter, std=0.1)
-        return Learner(student, teacher, PHASES)
+        return Learner(student, {"tuned": teacher}, PHASES)
 
     return make
 
@@ -54,7 +57,7 @@ def test_a_stopped_training_ends_as_an_undisturbed_one(
 ) -> None:
     """Stops fall inside epochs, at an epoch's and at a phase's end (a phase has 10 steps)."""
     straight = learner()
-    history = Training(straight, PHASES, rows(), 5, tmp_path / "straight", quiet).run()
+    history = Training(straight, PHASES, ROWS, 5, tmp_path / "straight", quiet).run()
     assert [record["phase"] for record in history] == ["insides", "insides", "outputs", "outputs"]
 
     count = 0
@@ -71,7 +74,7 @@ def test_a_stopped_training_ends_as_an_undisturbed_one(
         try:
             # Every second step leaves a checkpoint.
             tick = iter(range(10_000)).__next__
-            again = Training(stopped, PHASES, rows(), 5, scratch, progress, "auto", 3.0, tick).run()
+            again = Training(stopped, PHASES, ROWS, 5, scratch, progress, "auto", 3.0, tick).run()
             break
         except StoppedError:
             continue
@@ -83,16 +86,16 @@ def test_a_stopped_training_ends_as_an_undisturbed_one(
 def test_the_teacher_is_no_part_of_what_is_trained(learner: Callable[[], Learner], tmp_path: Path) -> None:
     made = learner()
     assert not any("teacher" in name for name, _ in made.named_parameters())
-    (teacher,) = made._teacher
+    teacher = made._teachers[0]["tuned"]
     before = copy.deepcopy(teacher.model.state_dict())
-    Training(made, PHASES, rows(), 5, tmp_path, quiet).run()
+    Training(made, PHASES, ROWS, 5, tmp_path, quiet).run()
     assert all(torch.equal(value, before[name]) for name, value in teacher.model.state_dict().items())
     assert not teacher.model.training
 
 
 def test_distillation_lowers_every_term(learner: Callable[[], Learner], tmp_path: Path) -> None:
     phase = PHASES[0].model_copy(update={"epochs": 12, "learning_rate": 1e-3})
-    history = Training(learner(), [phase], rows(), 5, tmp_path, quiet).run()
+    history = Training(learner(), [phase], ROWS[:1], 5, tmp_path, quiet).run()
     for term in ("embedding", "hidden", "attention"):
         assert history[-1][term] < 0.9 * history[0][term], term
     total = sum(history[0][term] for term in ("embedding", "hidden", "attention"))
@@ -103,10 +106,10 @@ def test_a_projection_is_learnt_where_widths_differ(encoder: Path, tmp_path: Pat
     from tests.conftest import build_encoder
 
     narrow = load_classifier(build_encoder(tmp_path / "narrow", width=16))
-    made = Learner(narrow, load_classifier(encoder), PHASES)
+    made = Learner(narrow, {"tuned": load_classifier(encoder)}, PHASES)
     assert made.projection is not None and made.projection.weight.shape == (32, 16)
     before = made.projection.weight.clone()
-    Training(made, PHASES, rows(), 5, tmp_path / "scratch", quiet).run()
+    Training(made, PHASES, ROWS, 5, tmp_path / "scratch", quiet).run()
     assert not torch.equal(made.projection.weight, before)
 
 
@@ -114,7 +117,7 @@ def test_a_loss_that_is_no_number(learner: Callable[[], Learner], tmp_path: Path
     broken = learner()
     broken.student.classifier.weight.data.fill_(float("nan"))
     with pytest.raises(EdgekdError, match=r"loss of phase 'outputs' is no longer a number"):
-        Training(broken, PHASES[1:], rows(), 5, tmp_path, quiet).run()
+        Training(broken, PHASES[1:], ROWS[1:], 5, tmp_path, quiet).run()
 
 
 def test_a_phase_without_terms_is_refused() -> None:
@@ -125,7 +128,7 @@ def test_a_phase_without_terms_is_refused() -> None:
 def test_fp32_and_bf16_agree(learner: Callable[[], Learner], tmp_path: Path) -> None:
     found = {}
     for precision in ("fp32", "bf16"):
-        history = Training(learner(), PHASES, rows(), 5, tmp_path / precision, quiet, precision).run()  # type: ignore[arg-type]
+        history = Training(learner(), PHASES, ROWS, 5, tmp_path / precision, quiet, precision).run()  # type: ignore[arg-type]
         found[precision] = [record["loss"] for record in history]
     assert found["bf16"] == pytest.approx(found["fp32"], rel=0.05)
     assert found["bf16"] != found["fp32"]

@@ -1,0 +1,151 @@
+"""A teacher's outputs on every row, computed once and kept in memory-mapped files.
+
+Only what the objectives read is kept: logits in float32, insides in float16, whose rounding (2^-11 of a value) is far
+below what dropout does to the student. Rows lie one after another, without padding.
+"""
+
+import math
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from edgekd.errors import EdgekdError
+from edgekd.kd.trace import Needs, Tap
+from edgekd.tokens import Encoded
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_READY = "ready"
+_TOKENS_A_BATCH = 4096
+_PROJECTIONS = ("queries", "keys", "values")
+
+
+@dataclass(frozen=True, eq=False)
+class Outputs:
+    """What a teacher gives for rows of these lengths: in the files of `folder`, once `fill` has run."""
+
+    folder: Path
+    needs: Needs
+    lengths: "NDArray[np.int64]"
+    classes: int
+    width: int
+    heads: int
+
+    @classmethod
+    def of(cls, teacher: Any, needs: Needs, lengths: "NDArray[np.int64]", folder: Path) -> "Outputs":
+        config = teacher.config
+        return cls(
+            folder,
+            needs,
+            lengths,
+            config.num_labels,
+            config.hidden_size,
+            config.num_attention_heads,
+        )
+
+    @property
+    def size(self) -> int:
+        """Bytes of the files."""
+        return 4 * len(self.lengths) * self.classes + 2 * sum(int(starts[-1]) for starts in self._starts.values())
+
+    @property
+    def ready(self) -> bool:
+        return (self.folder / _READY).is_file()
+
+    def fill(
+        self, tap: Tap, tokens: Encoded, pad_id: int, device: torch.device, progress: Callable[[int], None]
+    ) -> None:
+        """Run the teacher over all rows, batched by length. What a stopped fill left is thrown away.
+
+        Raises EdgekdError where a value is larger than float16 holds (65504).
+        """
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
+        logits, insides = self._open("w+")
+        done = 0
+        for rows in _by_length(self.lengths):
+            batch = {
+                name: torch.from_numpy(array).to(device) for name, array in tokens.pad(rows.tolist(), pad_id).items()
+            }
+            with torch.no_grad():
+                trace = tap.trace(batch, self.needs)
+            logits[rows] = trace.logits.cpu().numpy()
+            for name, layers in self._layers.items():
+                found = getattr(trace, name)
+                stacked = torch.stack([found[layer] for layer in layers], dim=1).half().cpu().numpy()
+                if not np.isfinite(stacked).all():
+                    raise EdgekdError(
+                        f"the teacher's {name} are larger than 16 bits hold", "Set teacher_cache_gb: 0 on the step."
+                    )
+                for kept, row in zip(stacked, rows, strict=True):
+                    self._row(insides[name], name, row)[:] = _cut(name, kept, int(self.lengths[row]))
+            done += len(rows)
+            progress(done)
+        for array in (logits, *insides.values()):
+            array.flush()  # type: ignore[attr-defined]
+        (self.folder / _READY).touch()
+
+    def batch(self, rows: Sequence[int]) -> dict[str, Any]:
+        """Rows filled up to their longest n: logits (B, C); by layer, scores (B, h, n, n) and others (B, n, d)."""
+        logits, insides = self._opened
+        longest = int(self.lengths[rows].max())
+        found: dict[str, Any] = {"logits": torch.from_numpy(np.array(logits[rows]))}
+        for name, flat in insides.items():
+            filled = np.zeros((len(rows), *self._shape(name, longest)), dtype=np.float16)
+            for kept, row in zip(filled, rows, strict=True):
+                _cut(name, kept, int(self.lengths[row]))[:] = self._row(flat, name, row)
+            found[name] = {layer: torch.from_numpy(filled[:, at]) for at, layer in enumerate(self._layers[name])}
+        return found
+
+    @cached_property
+    def _layers(self) -> dict[str, list[int]]:
+        wanted = {"hidden": self.needs.hidden, "scores": self.needs.scores}
+        wanted |= dict.fromkeys(_PROJECTIONS, self.needs.projections)
+        return {name: sorted(layers) for name, layers in wanted.items() if layers}
+
+    @cached_property
+    def _starts(self) -> "dict[str, NDArray[np.int64]]":
+        """Where each row's values begin, and where the last's end."""
+        sizes = {name: [math.prod(self._shape(name, int(n))) for n in self.lengths] for name in self._layers}
+        return {name: np.concatenate([[0], np.cumsum(each)]).astype(np.int64) for name, each in sizes.items()}
+
+    def _shape(self, name: str, length: int) -> tuple[int, ...]:
+        layers = len(self._layers[name])
+        return (layers, self.heads, length, length) if name == "scores" else (layers, length, self.width)
+
+    def _row(self, flat: "NDArray[np.float16]", name: str, row: int) -> "NDArray[np.float16]":
+        start, end = self._starts[name][row : row + 2]
+        return flat[start:end].reshape(self._shape(name, int(self.lengths[row])))
+
+    def _open(self, mode: str) -> "tuple[NDArray[np.float32], dict[str, NDArray[np.float16]]]":
+        def file(name: str, kind: type, shape: tuple[int, ...]) -> "NDArray[Any]":
+            return np.memmap(self.folder / f"{name}.bin", kind, mode, shape=shape)  # type: ignore[call-overload, no-any-return]
+
+        logits = file("logits", np.float32, (len(self.lengths), self.classes))
+        return logits, {name: file(name, np.float16, (int(ends[-1]),)) for name, ends in self._starts.items()}
+
+    @cached_property
+    def _opened(self) -> "tuple[NDArray[np.float32], dict[str, NDArray[np.float16]]]":
+        return self._open("r")
+
+
+def _cut(name: str, states: "NDArray[np.float16]", length: int) -> "NDArray[np.float16]":
+    """The part of a row's padded values that belongs to its tokens."""
+    return states[..., :length, :length] if name == "scores" else states[:, :length]
+
+
+def _by_length(lengths: "NDArray[np.int64]") -> "Iterator[NDArray[np.int64]]":
+    """All rows, the longest first (so that memory runs out at once or not at all), in batches of as many tokens."""
+    order = np.argsort(-lengths, kind="stable")
+    start = 0
+    while start < len(order):
+        count = max(1, _TOKENS_A_BATCH // int(lengths[order[start]]))
+        yield order[start : start + count]
+        start += count

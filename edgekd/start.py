@@ -1,0 +1,32 @@
+"""How a student starts: in what shape, and from whose weights."""
+
+from typing import Any
+
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+
+from edgekd.options import FromStep, Options
+
+
+class Shape(Options):
+    """A smaller encoder than the one it is made of: some of its layers, with its embeddings and head.
+
+    With `width` or `inner` their weights are projected to a narrower space, by principal directions.
+    """
+
+    layers: int | tuple[int, ...] | None = Field(
+        None, description="How many layers, evenly spaced, or their numbers from 1; default: all"
+    )
+    width: int | None = Field(
+        None, gt=0, description="Hidden size, a multiple of the heads; default: as wide as they are"
+    )
+    inner: int | None = Field(None, gt=0, description="Inner size of the feed-forward layers; default: in proportion")
+    random: bool = Field(False, description="New weights of this shape, instead of those of the encoder")
+
+    @model_serializer(mode="wrap")
+    def _set(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """What is not set leaves no trace in a cache key."""
+        return {name: value for name, value in serialize(self).items() if value is not None and value is not False}
+
+
+class Start(Shape, FromStep):
+    """A student of this shape, made of an earlier step's model."""
