@@ -24,14 +24,19 @@ def relation_kl(student: Tensor, teacher: Tensor, heads: int, mask: Tensor) -> T
 
 
 def minilm(
-    student_scores: Tensor, teacher_scores: Tensor, student: Tensor, teacher: Tensor, heads: int, mask: Tensor
+    student_scores: Tensor,
+    teacher_scores: Tensor,
+    student_values: Tensor,
+    teacher_values: Tensor,
+    heads: int,
+    mask: Tensor,
 ) -> Tensor:
     """MiniLM (Wang et al. 2020, section 3): KL of attention, of scores (B, heads, n, n), plus KL of value relations.
 
     The paper takes the last layer of both, which must have equally many heads.
     """
     attention = row_kl(log_rows(student_scores, mask), log_rows(teacher_scores, mask), mask)
-    return attention + relation_kl(student, teacher, heads, mask)
+    return attention + relation_kl(student_values, teacher_values, heads, mask)
 
 
 def minilmv2(student: Sequence[Tensor], teacher: Sequence[Tensor], heads: int, mask: Tensor) -> Tensor:
