@@ -98,18 +98,6 @@ def resolve(mapping: str | tuple[int, ...], student: int, teacher: int, seed: in
     return MAPPINGS[mapping](student, teacher)
 
 
-def matrix(mapping: str | tuple[int, ...], student: int, teacher: int, seed: int = 0) -> list[list[float]]:
-    """Weights (M, N) of the teacher's layers: each row sums to 1, or is 0 for a layer that learns nothing.
-
-    Not for an adaptive mapping, whose weights the data give. Raises EdgekdError as `resolve`.
-    """
-    assert mapping not in ADAPTIVE
-    return [
-        [float(layer in chosen) / max(len(chosen), 1) for layer in range(1, teacher + 1)]
-        for chosen in resolve(mapping, student, teacher, seed)
-    ]
-
-
 def layers_read(mapping: str | tuple[int, ...], student: int, teacher: int) -> set[int]:
     """The teacher's layers that can ever be needed, in any epoch. Raises EdgekdError as `resolve`."""
     resolved = resolve(mapping, student, teacher)

@@ -40,7 +40,7 @@ class Distill(Stage):
     accepts: ClassVar[frozenset[str]] = frozenset({"torch"})
     makes: ClassVar[str] = "torch"
     version: ClassVar[int] = 2
-    libraries: ClassVar[tuple[str, ...]] = ("torch", "transformers", "accelerate", "tokenizers")
+    libraries: ClassVar[tuple[str, ...]] = ("torch", "transformers", "accelerate", "tokenizers", "scipy")
 
     teacher: Source = Field(description="The step that made the teacher; default: the step before")
     model: Annotated[str | Start, IsPretrained()] = Field(

@@ -7,7 +7,7 @@ from torch.autograd import gradcheck
 
 from edgekd.errors import EdgekdError
 from edgekd.kd.adaptive_mappings import alp, emd_flow, emd_weights
-from edgekd.kd.mappings import ADAPTIVE, MAPPINGS, MappingName, layers_read, matrix, resolve
+from edgekd.kd.mappings import ADAPTIVE, MAPPINGS, MappingName, layers_read, resolve
 
 
 @pytest.mark.parametrize(
@@ -32,15 +32,13 @@ def test_one_layer_each(mapping: str | tuple[int, ...], student: int, teacher: i
 @pytest.mark.parametrize(
     ("mapping", "student", "teacher", "expected"),
     [
-        ("uniform", 2, 4, [[0, 1, 0, 0], [0, 0, 0, 1]]),
-        ("last", 2, 3, [[0, 0, 0], [0, 0, 1]]),
-        ("mean", 2, 4, [[0.5, 0.5, 0, 0], [0, 0, 0.5, 0.5]]),
-        ("mean", 2, 3, [[1, 0, 0], [0, 0.5, 0.5]]),  # buckets end where uniform's layers are: 1 and 3
-        ((2, 2), 2, 2, [[0, 1], [0, 1]]),
+        ("last", 2, 3, [(), (3,)]),
+        ("mean", 2, 4, [(1, 2), (3, 4)]),
+        ("mean", 2, 3, [(1,), (2, 3)]),  # buckets end where uniform's layers are: 1 and 3
     ],
 )
-def test_weights(mapping: str | tuple[int, ...], student: int, teacher: int, expected: list[list[float]]) -> None:
-    assert matrix(mapping, student, teacher) == expected
+def test_none_and_several(mapping: str, student: int, teacher: int, expected: list[tuple[int, ...]]) -> None:
+    assert resolve(mapping, student, teacher) == expected
 
 
 def test_random_layers_are_the_epochs_sorted_and_end_with_the_last() -> None:
