@@ -208,6 +208,17 @@ def test_a_copy_depends_on_its_row_and_number_alone(masked_lm: Path, encoder: Pa
         assert sixteen[: len(eight)] == eight
     other, _ = augmented(rows, Augmentation(copies=8, **options), encoder, 8, lambda label, done, total: None)
     assert other.texts != found.texts
+    twice, _ = run(split(rows.texts[0], rows.texts[0]), encoder, copies=8, **options)
+    first, second = ({t for t, n in zip(twice.texts, twice.targets, strict=True) if n == target} for target in (0, 10))
+    assert first != second, "rows do not share their draws"
+
+
+def test_a_sentence_too_long_for_the_model_takes_neighbours(masked_lm: Path, encoder: Path) -> None:
+    rows = split((" ".join(["the cow sees a fish and"] * 4),))  # 51 tokens beside itself; the model takes 40
+    options = {"probability": 1, "min_cosine": -1, "copies": 3}
+    found, _ = run(rows, encoder, model=str(masked_lm), **options)
+    assert found.texts == run(rows, encoder, **options)[0].texts
+    assert len(found) == 4
 
 
 def test_a_model_without_a_trained_head_is_not_used(encoder: Path, tmp_path: Path) -> None:

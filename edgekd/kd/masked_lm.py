@@ -13,7 +13,7 @@ from edgekd.kd.encoder import input_names
 from edgekd.kd.words import Replaceable, Word, choice, whole_words
 from edgekd.tokens import pad_rows
 
-_TOKENS = 8192  # of a batch, with padding
+_TOKENS = 2048  # of a batch, with padding: larger ones are slower on a CPU
 
 Blank = tuple[Any, Word]  # the encoding of a pair (sentence, sentence), and a word of the first, one token long
 
@@ -91,7 +91,7 @@ class MaskedLM:
         batch["input_ids"][rows, places] = self._mask
         inputs = {name: torch.from_numpy(batch[name]).to(self._device) for name in input_names(self._model)}
 
-        # The output layer is as wide as the vocabulary: over all positions its scores would be a gigabyte.
+        # The output layer is as wide as the vocabulary: over all positions its scores would be hundreds of megabytes.
         def masked_alone(module: nn.Module, states: Any) -> Any:
             return (states[0][rows, places].unsqueeze(1),)
 
