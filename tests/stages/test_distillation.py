@@ -1,0 +1,168 @@
+"""Methods from end to end on small parts: ERNIE-Tiny's stages, a student distilled on text, another vocabulary."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from edgekd.artifact import TOKENIZER
+from edgekd.data_options import DataOptions
+from edgekd.errors import EdgekdError
+from edgekd.pipeline import run
+from edgekd.recipe import load
+from edgekd.stage import Job
+from edgekd.stages.distill import Distill
+from edgekd.stages.distill_general import DistillGeneral
+from edgekd.store import Store
+from tests.conftest import Quiet, artifact, sentences
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    """Plain text in the corpus's words."""
+    file = tmp_path / "text.txt"
+    file.write_text("\n".join(row["sentence"] for row in sentences(64, seed=9)) + "\n")
+    return file
+
+
+def history(job: Job) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads((job.out / "training.json").read_text())
+    return found
+
+
+def quick(*phases: str) -> dict[str, dict[str, Any]]:
+    return {name: {"epochs": 2, "batch_size": 16, "learning_rate": 1e-3} for name in phases}
+
+
+def test_ernie_tinys_stages_change_teacher_data_and_objective(
+    encoder: Path, text: Path, job: Callable[..., Job]
+) -> None:
+    teacher = artifact(encoder, "torch")
+    stage = Distill.model_validate(
+        {
+            "teacher": "t",
+            "model": {"layers": 2, "from": "t", "width": 16},
+            "method": "ernie_tiny",
+            "general": {"corpus": str(text), "model": str(encoder)},
+            "phases": quick("gd", "ged", "tad", "tsd"),
+        }
+    )
+    made = job("ernie", teacher, t=teacher)
+    facts = stage.run(made)
+    assert [record["phase"] for record in history(made)[::2]] == ["gd", "ged", "tad", "tsd"]
+    latent = {"embedding", "hidden", "attention"}
+    terms = {record["phase"]: set(record) - {"phase", "epoch", "loss"} for record in history(made)}
+    assert terms == {"gd": latent, "ged": latent, "tad": latent, "tsd": latent | {"soft", "hard"}}
+    said = {phase["name"]: (phase["teacher"], phase["data"]) for phase in facts["phases"]}
+    assert said["gd"] == ("pretrained", "general") and said["ged"] == ("tuned", "general")
+    assert said["tsd"] == ("tuned", "task")
+    # Going on, not starting anew: a later stage begins below where the first began.
+    by_phase = {name: [r["hidden"] for r in history(made) if r["phase"] == name] for name in terms}
+    assert by_phase["tad"][0] < by_phase["gd"][0]
+
+
+def test_a_stage_can_be_skipped_and_then_needs_nothing(encoder: Path, job: Callable[..., Job]) -> None:
+    teacher = artifact(encoder, "torch")
+    options = {"teacher": "t", "model": {"layers": 2, "from": "t"}, "method": "ernie_tiny"}
+    data = DataOptions.model_validate({"source": "embedded/acceptability"})
+    with pytest.raises(EdgekdError, match="phase 'gd' learns from general text, and the step names none"):
+        Distill.model_validate(options).check(data)
+    skipped = {"gd": {"epochs": 0}, "ged": {"epochs": 0}, **quick("tad", "tsd")}
+    stage = Distill.model_validate({**options, "phases": skipped})
+    stage.check(data)
+    made = job("ernie", teacher, t=teacher)
+    stage.run(made)
+    assert {record["phase"] for record in history(made)} == {"tad", "tsd"}
+
+
+def test_augmented_copies_are_learnt_from_and_told_of(encoder: Path, job: Callable[..., Job]) -> None:
+    teacher = artifact(encoder, "torch")
+    stage = Distill.model_validate(
+        {
+            "teacher": "t",
+            "model": {"layers": 2, "from": "t"},
+            "phases": quick("intermediate", "prediction"),
+            "augment": {"copies": 3, "min_length": 1, "min_cosine": -1.0},
+        }
+    )
+    made = job("augmented", teacher, t=teacher)
+    facts = stage.run(made)
+    assert facts["augmentation"]["copies"] > 96 and "nearest neighbours" in facts["augmentation"]["candidates"]
+
+
+def test_a_student_with_a_vocabulary_of_its_own_learns_the_logits(
+    encoder: Path, job: Callable[..., Job], tmp_path: Path
+) -> None:
+    """Its ids are the teacher's backwards; kept logits and a running teacher agree: both read the teacher's ids."""
+    other = tmp_path / "other"
+    other.mkdir()
+    for file in encoder.iterdir():
+        (other / file.name).write_bytes(file.read_bytes())
+    spec = json.loads((encoder / TOKENIZER).read_text())
+    tokens = sorted(spec["model"]["vocab"], key=spec["model"]["vocab"].__getitem__)
+    mirrored = tokens[:5] + tokens[:4:-1]  # the special ones stay
+    spec["model"]["vocab"] = {token: number for number, token in enumerate(mirrored)}
+    (other / TOKENIZER).write_text(json.dumps(spec))
+
+    teacher = artifact(encoder, "torch")
+    found = {}
+    for name, cache in (("kept", 1.0), ("running", 0.0)):
+        stage = Distill.model_validate(
+            {
+                "teacher": "t",
+                "model": str(other),
+                "method": "logits",
+                "phases": {"prediction": {"epochs": 2, "batch_size": 16, "terms": {"hard": 0}}},
+                "teacher_cache_gb": cache,
+            }
+        )
+        made = job(name, teacher)
+        stage.run(made)
+        found[name] = load_file(made.out / "model.safetensors")
+    for key, value in found["kept"].items():
+        torch.testing.assert_close(value, found["running"][key], rtol=1e-3, atol=1e-5)
+
+
+def test_general_distillation_is_shared_by_recipes_and_not_scored(
+    encoder: Path, text: Path, corpus: Path, write_recipe: Callable[..., Path], tmp_path: Path
+) -> None:
+    step = (
+        f"  - {{id: general, stage: distill_general, model: {encoder}, student: {{layers: 2}}, "
+        f"corpus: {text}, phase: {{epochs: 2, batch_size: 16, learning_rate: 1.0e-3}}}}\n"
+    )
+    changes = (
+        ("steps:\n", f"steps:\n{step}"),
+        ("{layers: 2, from: teacher}", "{from: general}"),
+        ("  - {id: onnx_int8, stage: quantize_onnx, max_drop: 0.05}\n", ""),
+    )
+    store = Store(tmp_path / "store")
+    first = run(load(write_recipe(tmp_path / "one", *changes)), store, tmp_path / "runs", Quiet())
+    general, _, student, onnx = first.steps
+    assert general.score is None and not general.timings and general.format == "encoder"
+    assert student.score is not None and student.score.value > 0.5 and onnx.passed
+    # Another metric, length and name: another recipe, to which the encoder is the same.
+    other = (*changes, ("name: small", "name: other"), ("max_length: 32", "max_length: 30"))
+    second = run(load(write_recipe(tmp_path / "two", *other)), store, tmp_path / "runs", Quiet())
+    assert [step.cached for step in second.steps] == [True, False, False, False]
+    assert second.steps[0].key == general.key
+
+
+def test_general_distillation_lowers_its_losses(encoder: Path, text: Path, job: Callable[..., Job]) -> None:
+    stage = DistillGeneral.model_validate(
+        {
+            "model": str(encoder),
+            "student": {"layers": 2, "width": 16, "random": True},
+            "corpus": str(text),
+            "rows": 48,
+            "phase": {"epochs": 6, "batch_size": 16, "learning_rate": 2e-3, "terms": {"embedding": 1}},
+        }
+    )
+    made = job("general", None)
+    facts = stage.run(made)
+    assert facts["rows"] == 48
+    for term in ("embedding", "hidden", "attention"):
+        assert history(made)[-1][term] < 0.9 * history(made)[0][term], term
