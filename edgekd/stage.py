@@ -77,6 +77,7 @@ class Stage(Options, ABC):
     libraries: ClassVar[tuple[str, ...]] = ()  # distributions it always uses
 
     budget: Annotated[Budget, IsAside()] = Field(Budget(), description="What the artifact may cost and must reach")
+    seed: int | None = Field(None, ge=0, description="Seed of this step alone; default: the recipe's")
 
     @classmethod
     def name(cls) -> str:
@@ -96,8 +97,11 @@ class Stage(Options, ABC):
         return dict(sorted(self.marked(IsStep), key=lambda found: found[0] != (main,)))
 
     def key_options(self) -> dict[str, Any]:
-        """The options as they count for the cache: without step names and limits, weights named by what they are."""
-        aside = {name for name, field in type(self).model_fields.items() if IsAside() in field.metadata}
+        """The options as they count for the cache: without step names and limits, weights named by what they are.
+
+        The seed is a part of the key beside them, so that a step's own and an equal one of the recipe are the same.
+        """
+        aside = {name for name, field in type(self).model_fields.items() if IsAside() in field.metadata} | {"seed"}
         options = self.model_dump(mode="json", by_alias=True, exclude=aside)
         named: dict[type, Callable[[str], Any]] = {
             IsStep: lambda _: None,
