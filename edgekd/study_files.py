@@ -45,7 +45,7 @@ def table(results: Results, summaries: Sequence[Summary]) -> tuple[list[str], li
 
 
 def markdown(results: Results, summaries: Sequence[Summary]) -> str:
-    done, base = len(results.outcomes), ", ".join(f"{axis}: {label}" for axis, label in results.base.items())
+    done, base = len(results.outcomes), ", ".join(results.base.values())
     lines = [f"# {results.name}", ""]
     lines += [
         f"{results.when}, recipe {results.recipe}, {results.metric} of {results.measure}, edgekd {results.edgekd}."
@@ -61,10 +61,10 @@ def markdown(results: Results, summaries: Sequence[Summary]) -> str:
     if any(summary.score for summary in summaries):
         lines += [f"![{results.name}]({PICTURE})", ""]
     lines += [
-        "95 %: Student's t interval of the mean over seeds; one seed has none. To the base: mean difference of runs",
-        "with equal seeds. The intervals tell what the seeds of the steps named above change, not what other dev rows",
-        f"would, and are not widened for {len(summaries) - 1} comparisons: of twenty variants that equal the base, one",
-        "is expected to exclude 0 by chance. Nothing was timed.",
+        "95 %: Student's t interval of the mean over seeds; of one score, or of equal ones, there is none. To the",
+        "base: mean difference of runs with equal seeds. The intervals tell what the seeds of the steps named above",
+        f"change, not what other dev rows would, and are not widened for {len(summaries) - 1} comparisons: of twenty",
+        "variants that equal the base, one is expected to exclude 0 by chance. Nothing was timed.",
         "",
     ]
     if notes := [f"- {summary.variant}: {note}" for summary in summaries for note in summary.notes]:

@@ -6,7 +6,7 @@ from xml.sax.saxutils import escape
 
 from edgekd.study_results import Results, Summary
 
-_ROW, _TOP, _PLOT, _LETTER = 26, 58, 460, 6.6  # pixels; the last a letter's mean width
+_ROW, _TOP, _PLOT, _LETTER = 26, 58, 460, 7  # pixels; the last a letter's mean width
 _INK, _PALE, _DOT = "#222", "#bbb", "#1f6fb4"
 
 

@@ -34,7 +34,10 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Mean:
-    """A mean of `count` values with Student's t interval, which one value does not have."""
+    """A mean of `count` values with Student's t interval.
+
+    There is none of one value, nor of values that are all equal: that they never vary is more than they can tell.
+    """
 
     value: float
     count: int
@@ -111,8 +114,8 @@ def mean(values: Sequence[float]) -> Mean | None:
     if not count:
         return None
     middle = math.fsum(values) / count
-    if count == 1:
-        return Mean(middle, 1, None, None)
+    if min(values) == max(values):
+        return Mean(middle, count, None, None)
     from scipy.stats import t
 
     deviation = math.sqrt(math.fsum((value - middle) ** 2 for value in values) / (count - 1))
