@@ -11,6 +11,7 @@ from edgekd.kd.phase import Phase, Terms
 from edgekd.options import Options
 from edgekd.stage import STAGES, Budget
 from edgekd.start import Start
+from edgekd.study import StudyOptions
 
 HEAD = """# Reference
 
@@ -37,6 +38,7 @@ def reference() -> str:
         method = METHODS.get(name)
         phases = ", ".join(phase.name for phase in method.phases(regression=False))
         parts.append(f"## method {name}\n\n{inspect.getdoc(inspect.getmodule(method))}\n\nPhases: {phases}.\n")
+    parts += [section("study", StudyOptions)]
     parts += [section("device", Device), section("device.run", RunOptions)]
     parts += [section(f"device.transport of type {name}", CONNECTIONS.get(name)) for name in CONNECTIONS.names]
     return "\n".join(parts)

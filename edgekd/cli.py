@@ -89,6 +89,42 @@ def plan(recipe: Path, settings: tuple[str, ...], online: bool | None, runs: Pat
 
 
 @cli.command()
+@click.argument("study", type=click.Path(path_type=Path))
+@_SET
+@_ONLINE
+@_RUNS
+@_STORE
+@click.option("--plan", "only_plan", is_flag=True, help="List the runs, with what is cached or shared. Runs nothing.")
+def study(
+    study: Path, settings: tuple[str, ...], online: bool | None, runs: Path, store: Path | None, only_plan: bool
+) -> None:
+    """Run a study: variants of one recipe over seeds, into a table of means with intervals, and a picture.
+
+    What variants share is made once; a study that was stopped goes on where it was. A refused artifact is a result of
+    the study; a run that failed ends the command with 1, after the others.
+    """
+    from edgekd import study_plan
+    from edgekd.study import read
+    from edgekd.study_files import MARKDOWN
+
+    loaded, kept = read(study, settings, online), _store(runs, store)
+    seeds = f"{len(loaded.options.seeds)} seed{'s' * (len(loaded.options.seeds) > 1)} of {', '.join(loaded.seeded)}"
+    heading = f"{loaded.name}: {len(loaded.variants)} variants, {seeds}\n{_heading(loaded.recipe)}"
+    if only_plan:
+        click.echo("\n".join([heading, *study_plan.outlook(study_plan.trials(loaded, kept, runs))]))
+        return
+    from edgekd import studying
+    from edgekd.terminal import Terminal
+
+    with Terminal() as terminal:
+        terminal.say(heading)
+        try:
+            terminal.results(studying.run(loaded, kept, runs, terminal))
+        finally:
+            terminal.say(f"Study: {runs / loaded.name / MARKDOWN}")
+
+
+@cli.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--format", "form", type=click.Choice(["md", "json"]), default="md", help="Form of the report. [md]")
 def report(folder: Path, form: str) -> None:
@@ -149,9 +185,14 @@ def _open(
     recipe: Path, settings: tuple[str, ...], online: bool | None, runs: Path, store: Path | None
 ) -> "tuple[Recipe, Store]":
     from edgekd.recipe import load
+
+    return load(recipe, settings, online), _store(runs, store)
+
+
+def _store(runs: Path, store: Path | None) -> "Store":
     from edgekd.store import Store
 
-    return load(recipe, settings, online), Store((store or runs / ".store").absolute())
+    return Store((store or runs / ".store").absolute())
 
 
 def _heading(recipe: "Recipe") -> str:

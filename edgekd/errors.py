@@ -7,6 +7,8 @@ from collections.abc import Iterable
 class EdgekdError(Exception):
     """A fault outside edgekd's code: a recipe, a file, the machine. The command line prints it and exits with 1."""
 
+    path: tuple[int | str, ...] = ()  # the option that is wrong, for a caller that can look up where it was set
+
     def __init__(self, problem: str, hint: str = "", where: str = "") -> None:
         super().__init__(problem, hint, where)
         self.problem, self.hint, self.where = problem, hint, where

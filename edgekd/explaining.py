@@ -15,11 +15,13 @@ from edgekd.options import Options
 from edgekd.registry import Registry
 from edgekd.runtime import RUNTIMES
 from edgekd.stage import STAGES
+from edgekd.study import StudyOptions
 from edgekd.task import TASKS
 
 _OPTIONS: dict[str, tuple[type[Options], ...]] = {
     "data": (DataOptions, Splits),
     "device": (Device, RunOptions),
+    "study": (StudyOptions,),
 }
 
 

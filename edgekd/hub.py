@@ -60,8 +60,12 @@ def endpoint() -> str:
     return os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
 
 
+@cache
 def commit(repository: str, revision: str | None, kind: str) -> str:
-    """The commit a revision names now; a full commit is itself. Asks the hub, else the hub's cache on this machine."""
+    """The commit a revision names now; a full commit is itself. Asks the hub, else the hub's cache on this machine.
+
+    Asked once: all recipes that a process runs see the same commit.
+    """
     if revision and _COMMIT.fullmatch(revision):
         return revision
     from huggingface_hub import HfApi

@@ -28,6 +28,16 @@ def run(recipe: Recipe, store: Store, runs: Path, watcher: Watcher, time_again: 
     Timings that the store has kept are used, unless `time_again`.
     Raises RefusedError, after the report is written, when an artifact fails a gate; it is not linked then.
     """
+    report = attempt(recipe, store, runs, watcher, time_again)
+    if report.refused:
+        where = recipe.steps[len(report.steps) - 1].where
+        hint = f"See {runs / recipe.name / 'report.md'}. Change the step's options, or its limits."
+        raise RefusedError(report.refused, hint, where)
+    return report
+
+
+def attempt(recipe: Recipe, store: Store, runs: Path, watcher: Watcher, time_again: bool = False) -> Report:
+    """As `run`, but a refusal is told by the report alone: it ends with the refused step."""
     # OpenMP threads spin while they wait, so training slows fortyfold when another process takes one of two cores, and
     # without any spinning it takes twice as long when none does. A short spin is near the best of both.
     # Read once, when torch loads; what times an artifact does not inherit it.
@@ -72,9 +82,6 @@ def run(recipe: Recipe, store: Store, runs: Path, watcher: Watcher, time_again: 
         refused,
     )
     report_files.write(report, folder)
-    if refused:
-        where = recipe.steps[len(reports) - 1].where
-        raise RefusedError(refused, f"See {folder / 'report.md'}. Change the step's options, or its limits.", where)
     return report
 
 

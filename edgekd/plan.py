@@ -49,7 +49,7 @@ def plan(recipe: Recipe, store: Store, runs: Path) -> list[Planned]:
                 "options": step.stage.key_options(),
                 "sources": {".".join(path): keys[source] for path, source in step.stage.sources().items()},
                 "data": data.fingerprint if step.stage.reads_data else {},
-                "seed": recipe.seed,
+                "seed": recipe.seed if step.stage.seed is None else step.stage.seed,
                 "libraries": installed(step.stage.needs()),
                 "offline": bool(recipe.overrides),
             }

@@ -1,9 +1,9 @@
 """YAML to Recipe. Every error says file:line:column, what was wrong, and the nearest valid name."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from edgekd import hub, yaml_marks
 from edgekd.data_options import DataOptions
@@ -48,9 +48,26 @@ class Recipe:
     devices: tuple[Device, ...]
     overrides: tuple[str, ...]
 
+    def scoring(self, *ids: str) -> "Recipe":
+        """What the scores of these steps need: them, and all they read. Nothing is timed, and no latency promised."""
+        by_id, needed, found = {step.id: step for step in self.steps}, list(ids), set[str]()
+        while needed:
+            found.add(name := needed.pop())
+            needed += by_id[name].sources
+        return replace(self, steps=tuple(_untimed(step) for step in self.steps if step.id in found), devices=())
 
-def load(path: Path, settings: Sequence[str] = (), online: bool | None = None) -> Recipe:
-    """Read a recipe. `settings` are PATH=VALUE texts that override fields; `online` None asks whether the hub answers.
+
+class Setting(NamedTuple):
+    """A value over a recipe's field (STEP.FIELD, or a field of the recipe), and the place that says so."""
+
+    field: str
+    value: Any
+    where: str
+
+
+def load(path: Path, settings: Sequence[str | Setting] = (), online: bool | None = None) -> Recipe:
+    """Read a recipe. `settings` override fields, those written as FIELD=VALUE too; `online` None asks whether the hub
+    answers.
 
     Raises EdgekdError for anything wrong in the file, in a setting, or where a hub is needed and none answers.
     """
@@ -66,7 +83,8 @@ def load(path: Path, settings: Sequence[str] = (), online: bool | None = None) -
             "'offline' is a mapping of fields to set", "Such as offline: {data: {source: ...}}.", marks[("offline",)]
         )
     raw, marks = _by_id(raw, marks, path)
-    ordered = [_setting(text) for text in settings]
+    ordered = [parsed(setting) if isinstance(setting, str) else setting for setting in settings]
+    ordered = [setting._replace(field=setting.field.removeprefix("steps.")) for setting in ordered]
     recipe = _build(_apply(raw, marks, ordered), (), path)
     wanted = _hub_names(recipe)
     if online or (online is None and (not wanted or hub.reachable())):
@@ -77,7 +95,7 @@ def load(path: Path, settings: Sequence[str] = (), online: bool | None = None) -
             "Connect, name local files (--set data.source=... --set steps.ID.model=...), or add an 'offline:' block.",
             str(path),
         )
-    overrides = [(key.removeprefix("steps."), value, marks[("offline", key)]) for key, value in offline.items()]
+    overrides = [Setting(key.removeprefix("steps."), value, marks[("offline", key)]) for key, value in offline.items()]
     # A setting goes over an override; what it replaces did not apply.
     applied = (key for key, _, _ in overrides if not any(f"{key}.".startswith(f"{over}.") for over, _, _ in ordered))
     recipe = _build(_apply(*_apply(raw, marks, overrides), ordered), tuple(applied), path)
@@ -144,7 +162,7 @@ def _build(given: tuple[dict[str, Any], Marks], overrides: tuple[str, ...], path
         try:
             step.stage.check(data)
         except EdgekdError as error:
-            raise error.at(marks.get(("steps", step.id, "phases"), step.where)) from None
+            raise error.at(_deepest(marks, ("steps", step.id, *(error.path or ("phases",))))) from None
     devices = raw.get("devices", ["local"])
     if not isinstance(devices, list) or not all(isinstance(device, str) for device in devices):
         raise EdgekdError("'devices' is a list of names", "Such as devices: [local].", marks.get(("devices",), top))
@@ -210,6 +228,16 @@ def _step(step_id: str, fields: Mapping[str, Any], order: list[str], number: int
     return Step(step_id, stage, place)
 
 
+def _deepest(marks: Marks, path: tuple[int | str, ...]) -> str:
+    """The place of a path, or of the nearest above it that has one."""
+    return next((marks[path[:end]] for end in range(len(path), -1, -1) if path[:end] in marks), "")
+
+
+def _untimed(step: Step) -> Step:
+    budget = step.stage.budget.model_copy(update={"max_p50_ms": {}})
+    return replace(step, stage=step.stage.model_copy(update={"budget": budget}))
+
+
 def _check_formats(steps: Sequence[Step], marks: Marks) -> None:
     makes = {step.id: type(step.stage).makes for step in steps}
     for step in steps:
@@ -260,16 +288,15 @@ def _by_id(raw: dict[str, Any], marks: Marks, path: Path) -> tuple[dict[str, Any
     return {**raw, "steps": named}, moved
 
 
-def _setting(text: str) -> tuple[str, Any, str]:
+def parsed(text: str) -> Setting:
+    """A setting as it is written on the command line: FIELD=VALUE."""
     path, equals, value = text.partition("=")
     if not equals or not path:
         raise EdgekdError(f"--set {text}: no '='", "Write --set steps.student.epochs=1.")
-    return path.removeprefix("steps."), yaml_marks.parse(value, f"--set {path}")[0], f"--set {path}"
+    return Setting(path, yaml_marks.parse(value, f"--set {path}")[0], f"--set {path}")
 
 
-def _apply(
-    given: Mapping[str, Any], marks: Marks, overrides: Sequence[tuple[str, Any, str]]
-) -> tuple[dict[str, Any], Marks]:
+def _apply(given: Mapping[str, Any], marks: Marks, overrides: Sequence[Setting]) -> tuple[dict[str, Any], Marks]:
     """Set fields by dotted path: a field of the recipe, or STEP.FIELD. A value replaces the whole of what was there."""
     import copy
 

@@ -85,7 +85,7 @@ def table(steps: Iterable[StepReport]) -> tuple[list[str], list[list[str]]]:
             kept += f" ({step.score.value - source.score.value:+.4f})"
         gates = "refused" if not step.passed else ("passed" if step.gates else "-")
         for timing in step.timings or (None,):
-            figures = _figures(timing) if timing else ["-"] * 7
+            figures = _figures(timing) if timing else ["not timed", *["-"] * 6]
             device = timing.device if timing else "-"
             rows.append([step.step, step.stage, kept, shares, device, *figures, gates])
     return header, rows
@@ -114,7 +114,7 @@ def markdown(report: Report) -> str:
             "",
         ]
     header, rows = table(report.steps)
-    lines += [_row(header), _row(["---"] * len(header)), *map(_row, rows), ""]
+    lines += [row(header), row(["---"] * len(header)), *map(row, rows), ""]
     lines += [
         "In brackets: against the step's source. Model: bytes of the model's files. Times are of single inferences",
         "on dev rows at their real lengths, without the tokenizer; p90 and p99 are left out where the samples are too",
@@ -140,22 +140,26 @@ def markdown(report: Report) -> str:
             others = ", ".join(f"{name} {value:.4f}" for name, value in step.score.others.items())
             lines.append(f"- {step.step}: {others or 'none'} ({step.score.rows} rows)")
     lines += _sensitivity(report.steps) + _vocabulary(report.steps)
-    lines += ["", "## What it computed in", "", "As the runtimes tell after running, not as the options asked.", ""]
-    lines += [
-        f"- {step.step}: {timing.precision} ({timing.runtime} on {timing.device})"
-        for step in report.steps
-        for timing in {timing.device: timing for timing in step.timings}.values()
-    ]
-    lines += ["", "## Where it ran", ""]
-    places = {
-        (timing.device, timing.runtime, timing.threads): timing for step in report.steps for timing in step.timings
-    }
-    for (device, runtime, threads), timing in places.items():
-        facts = ", ".join(f"{name} {value}" for name, value in timing.fingerprint.items())
-        lines.append(f"- {device}: {runtime}, threads {threads}, {facts}")
+    if any(step.timings for step in report.steps):
+        lines += _devices(report.steps)
     data = ", ".join(f"{name} {value}" for name, value in report.data.items())
     lines += ["", "## Data", "", data, ""]
     return "\n".join(lines)
+
+
+def _devices(steps: Iterable[StepReport]) -> list[str]:
+    """What ran on which device."""
+    timed = [(step, timing) for step in steps for timing in step.timings]
+    lines = ["", "## What it computed in", "", "As the runtimes tell after running, not as the options asked.", ""]
+    lines += dict.fromkeys(
+        f"- {step.step}: {timing.precision} ({timing.runtime} on {timing.device})" for step, timing in timed
+    )
+    lines += ["", "## Where it ran", ""]
+    places = {(timing.device, timing.runtime, timing.threads): timing for _, timing in timed}
+    for (device, runtime, threads), timing in places.items():
+        facts = ", ".join(f"{name} {value}" for name, value in timing.fingerprint.items())
+        lines.append(f"- {device}: {runtime}, threads {threads}, {facts}")
+    return lines
 
 
 def _sensitivity(steps: Iterable[StepReport]) -> list[str]:
@@ -166,8 +170,8 @@ def _sensitivity(steps: Iterable[StepReport]) -> list[str]:
             floats = step.facts["float_layers"]
             lines += ["", f"## Sensitivity of {step.step}", ""]
             lines += ["Root mean square change of the outputs when only this layer is quantized; f: left in float.", ""]
-            lines += [_row(["layer", "change", ""]), _row(["---"] * 3)]
-            lines += [_row([name, f"{change:.4f}", "f" if name in floats else ""]) for name, change in ranking]
+            lines += [row(["layer", "change", ""]), row(["---"] * 3)]
+            lines += [row([name, f"{change:.4f}", "f" if name in floats else ""]) for name, change in ranking]
     return lines
 
 
@@ -186,7 +190,8 @@ def _vocabulary(steps: Iterable[StepReport]) -> list[str]:
     return lines
 
 
-def _row(cells: Sequence[str]) -> str:
+def row(cells: Sequence[str]) -> str:
+    """A row of a Markdown table."""
     return f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |"
 
 

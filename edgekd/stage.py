@@ -78,6 +78,7 @@ class Stage(Options, ABC):
     reads_data: ClassVar[bool] = True  # False: its artifact knows no task, every recipe shares it, and none scores it
 
     budget: Annotated[Budget, IsAside()] = Field(Budget(), description="What the artifact may cost and must reach")
+    seed: int | None = Field(None, ge=0, description="Seed of this step alone; default: the recipe's")
 
     @classmethod
     def name(cls) -> str:
@@ -97,8 +98,11 @@ class Stage(Options, ABC):
         return dict(sorted(self.marked(IsStep), key=lambda found: found[0] != (main,)))
 
     def key_options(self) -> dict[str, Any]:
-        """The options as they count for the cache: without step names and limits, weights named by what they are."""
-        aside = {name for name, field in type(self).model_fields.items() if IsAside() in field.metadata}
+        """The options as they count for the cache: without step names and limits, weights named by what they are.
+
+        The seed is a part of the key beside them, so that a step's own and an equal one of the recipe are the same.
+        """
+        aside = {name for name, field in type(self).model_fields.items() if IsAside() in field.metadata} | {"seed"}
         options = self.model_dump(mode="json", by_alias=True, exclude=aside)
         named: dict[type, Callable[[str], Any]] = {
             IsStep: lambda _: None,

@@ -1,6 +1,7 @@
 """What a person sees while a run goes on: a line for each step, bars for long work, a table at the end."""
 
 import sys
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -16,8 +17,9 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from edgekd import report_files
+from edgekd import report_files, study_files
 from edgekd.report import Report
+from edgekd.study_results import Results
 
 _REPORT_ONLY = {"stage", "p90 ms", "load ms", "first ms", "tokenizer ms"}
 
@@ -58,24 +60,32 @@ class Terminal:
         if done >= total:
             self._drop()
 
+    def results(self, results: Results) -> None:
+        """A study's variants."""
+        header, rows = study_files.table(results, results.summaries())
+        self._table(header, rows, {"variant"})
+
     def table(self, report: Report) -> None:
         """The report's main columns; the rest stands in report.md."""
         header, rows = report_files.table(report.steps)
         one = len({device for step in report.steps for device in (timing.device for timing in step.timings)}) <= 1
         hidden = _REPORT_ONLY | ({"device"} if one else set())
         chosen = [number for number, name in enumerate(header) if name not in hidden]
-        shown = Table(box=None, pad_edge=False)
-        for number in chosen:
-            left = header[number] in {"step", "device", "gates"}
-            shown.add_column(header[number], justify="left" if left else "right", no_wrap=True)
-        for row in rows:
-            shown.add_row(*(row[number] for number in chosen))
-        self._drop()
-        self._console.print(shown)
+        shown = [[row[number] for number in chosen] for row in rows]
+        self._table([header[number] for number in chosen], shown, {"step", "device", "gates"})
 
     def show(self, folder: Path) -> None:
         """Where the report lies, after a run that did not end well."""
         self.say(f"Report: {folder / report_files.MARKDOWN}")
+
+    def _table(self, header: Sequence[str], rows: Sequence[Sequence[str]], left: Container[str]) -> None:
+        shown = Table(box=None, pad_edge=False)
+        for name in header:
+            shown.add_column(name, justify="left" if name in left else "right", no_wrap=True)
+        for row in rows:
+            shown.add_row(*row)
+        self._drop()
+        self._console.print(shown)
 
     def _drop(self) -> None:
         if self._bar is not None:

@@ -30,7 +30,9 @@ def validated(kind: type[O], raw: Any, marks: Marks, at: tuple[str, ...]) -> O:
             path = (*path, part) if not marks or (*at, *path, part) in marks else path
         where = marks.get((*at, *path)) or marks.get(at, "")
         field = ".".join(map(str, (*at[2:], *path))) if at[:1] == ("steps",) else ".".join(map(str, (*at, *path)))
-        raise _explained(kind, found, path, field, where) from None
+        explained = _explained(kind, found, path, field, where)
+        explained.path = (*at, *path)
+        raise explained from None
 
 
 def _explained(kind: type[Options], found: Any, path: tuple[Any, ...], field: str, where: str) -> EdgekdError:
