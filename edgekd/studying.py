@@ -60,10 +60,9 @@ def _outcome(
         return replace(found, failed=error.problem)
     steps = {step.step: step for step in report.steps}
     found = replace(found, refused=report.refused)
-    if study.options.against in steps:
-        found = replace(found, against=steps[study.options.against].score.value)
-    if study.measure in steps:
-        measured = steps[study.measure]
+    if (held := steps.get(study.options.against or "")) and held.score:
+        found = replace(found, against=held.score.value)
+    if (measured := steps.get(study.measure)) and measured.score:
         found = replace(found, score=measured.score.value, seconds=None if measured.cached else measured.seconds)
     if report.refused:
         watcher.say(f"  {report.refused}")
