@@ -5,12 +5,13 @@ below what dropout does to the student. Rows lie one after another, without padd
 """
 
 import math
+import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -64,11 +65,12 @@ class Outputs:
     ) -> None:
         """Run the teacher over all rows, batched by length. What a stopped fill left is thrown away.
 
-        Raises EdgekdError where a value is larger than float16 holds (65504).
+        Raises EdgekdError where a value is larger than float16 holds (65504), or the disk is too full.
         """
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
-        logits, insides = self._open("w+")
+        self._reserve()
+        logits, insides = self._open("r+")
         done = 0
         for rows in _by_length(self.lengths):
             batch = {
@@ -124,12 +126,34 @@ class Outputs:
         start, end = self._starts[name][row : row + 2]
         return flat[start:end].reshape(self._shape(name, int(self.lengths[row])))
 
-    def _open(self, mode: str) -> "tuple[NDArray[np.float32], dict[str, NDArray[np.float16]]]":
-        def file(name: str, kind: type, shape: tuple[int, ...]) -> "NDArray[Any]":
-            return np.memmap(self.folder / f"{name}.bin", kind, mode, shape=shape)  # type: ignore[call-overload, no-any-return]
+    def _files(self) -> "dict[str, tuple[type[np.floating[Any]], tuple[int, ...]]]":
+        """Type and shape of what each file holds."""
+        insides: dict[str, Any] = {name: (np.float16, (int(starts[-1]),)) for name, starts in self._starts.items()}
+        return {"logits": (np.float32, (len(self.lengths), self.classes)), **insides}
 
-        logits = file("logits", np.float32, (len(self.lengths), self.classes))
-        return logits, {name: file(name, np.float16, (int(ends[-1]),)) for name, ends in self._starts.items()}
+    def _reserve(self) -> None:
+        """Take the disk's room now: a write to a mapped file that finds none would kill the process."""
+        for name, (kind, shape) in self._files().items():
+            length = math.prod(shape) * np.dtype(kind).itemsize
+            with (self.folder / f"{name}.bin").open("wb") as file:
+                try:
+                    if hasattr(os, "posix_fallocate"):  # not on macOS, which only notes the length
+                        os.posix_fallocate(file.fileno(), 0, length)
+                    else:
+                        file.truncate(length)
+                except OSError as error:
+                    shutil.rmtree(self.folder, ignore_errors=True)
+                    raise EdgekdError(
+                        f"the teacher's outputs take {self.size / 1e9:.2f} GB and cannot be kept: {error.strerror}",
+                        "Make room, or set teacher_cache_gb: 0 on the step.",
+                    ) from None
+
+    def _open(self, mode: Literal["r", "r+"]) -> "tuple[NDArray[np.float32], dict[str, NDArray[np.float16]]]":
+        opened: dict[str, Any] = {
+            name: np.memmap(self.folder / f"{name}.bin", kind, mode, shape=shape)
+            for name, (kind, shape) in self._files().items()
+        }
+        return opened.pop("logits"), opened
 
     @cached_property
     def _opened(self) -> "tuple[NDArray[np.float32], dict[str, NDArray[np.float16]]]":

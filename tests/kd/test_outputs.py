@@ -1,5 +1,6 @@
 """A teacher's kept outputs are what it gives when it runs."""
 
+import errno
 from pathlib import Path
 
 import numpy as np
@@ -73,3 +74,15 @@ def test_what_16_bits_cannot_hold(encoder: Path, tmp_path: Path) -> None:
     kept = Outputs.of(model, NEEDS, tokens(4).lengths, tmp_path / "outputs")
     with pytest.raises(EdgekdError, match="values are larger than 16 bits hold"):
         kept.fill(Tap(model), tokens(4), 0, CPU, lambda done: None)
+
+
+def test_a_full_disk(encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int, offset: int, length: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.posix_fallocate", full)
+    tap = Tap(load_classifier(encoder).eval())
+    kept = Outputs.of(tap.model, NEEDS, tokens(4).lengths, tmp_path / "outputs")
+    with pytest.raises(EdgekdError, match="cannot be kept: No space left"):
+        kept.fill(tap, tokens(4), 0, CPU, lambda done: None)
+    assert not kept.folder.exists()
