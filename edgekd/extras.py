@@ -78,7 +78,8 @@ def environment(
 
 def _here(name: str, listed: "Listed") -> bool:
     try:
-        return name not in listed or listed[name].specifier.contains(version(name))
+        found = version(name)
+        return name not in listed or listed[name].specifier.contains(found)
     except PackageNotFoundError:
         return False
 

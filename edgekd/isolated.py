@@ -69,7 +69,7 @@ def _fill(folder: Path, python: str, packages: Sequence[str], progress: Callable
     try:
         for argv, name in (([python, "-m", "venv", str(folder)], "venv"), (install, "pip")):
             for line in processes.lines(argv, keep, "", math.inf, name):
-                if line.startswith("Collecting"):
+                if line.startswith(("Collecting", "Processing")):  # from an index, from a folder
                     got += 1
                     progress("packages from pip", got, 0)
     except OSError as error:
