@@ -63,16 +63,14 @@ def environment(
 
     Raises EdgekdError, with what to type, where it cannot be made.
     """
+    names = " and ".join(extras)
     try:
-        return isolated.environment(
-            packages(extras), "", lambda text: say(f"  {' and '.join(extras)}: {text}"), progress
-        )
+        return isolated.environment(packages(extras), "", lambda text: say(f"  {names}: {text}"), progress)
     except EdgekdError as error:
-        base, _ = _listed()
-        own = [f"'{package}'" for package in packages(extras)[len(base) :]]
+        own = " ".join(packages(extras)[len(_listed()[0]) :])
         raise EdgekdError(
-            f"{' and '.join(own)} are not installed, and no environment can be made for them: {error.problem}",
-            error.hint,
+            f"not installed here: {own}; and {error.problem}",
+            f"{error.hint}\n  Mend this and run again, or have them here: pip install 'edgekd[{','.join(extras)}]'",
         ) from None
 
 

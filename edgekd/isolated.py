@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from textwrap import shorten
 
 from filelock import FileLock, Timeout
 
@@ -81,7 +82,7 @@ def _fill(folder: Path, python: str, packages: Sequence[str], progress: Callable
 
 
 def _failed(packages: Sequence[str], reason: str) -> str:
-    return f"an environment with {' '.join(packages)} cannot be made: {reason}"
+    return f"an environment with {shorten(' '.join(packages), 100, placeholder=' ...')} cannot be made: {reason}"
 
 
 def lines(

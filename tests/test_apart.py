@@ -193,8 +193,9 @@ def test_where_it_cannot_be_made_the_packages_are_named(
     (wheels / "spoken-1.0-py3-none-any.whl").unlink()
     done = subprocess.run(edgekd_("run", "recipe.yaml"), capture_output=True, text=True)
     assert done.returncode == 1
-    assert "recipe.yaml:3:" in done.stderr and "'spoken==1.0' are not installed" in done.stderr
+    assert "recipe.yaml:3:" in done.stderr and "not installed here: spoken==1.0; and an environment" in done.stderr
     assert "No matching distribution found for spoken==1.0" in done.stderr
+    assert "run again, or have them here: pip install 'edgekd[talk]'" in done.stderr
     assert not list((tmp_path / "runs" / ".store" / "tmp").glob("*"))
 
 
