@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from edgekd import measure, worker
+from edgekd import extras, measure, worker
 from edgekd.artifact import Artifact, canonical
 from edgekd.data import Data
-from edgekd.device import Device
+from edgekd.device import CONNECTIONS, Device
 from edgekd.recipe import Recipe
 from edgekd.report import Gate, Score, Timing
-from edgekd.runtime import RUNTIMES, installed, serving
+from edgekd.runtime import RUNTIMES, serving
 from edgekd.stage import Budget, Stage, Tolerance
 from edgekd.store import Store
 
@@ -64,7 +64,7 @@ class Assessor:
         basis = {
             "artifact": artifact.digest,
             "worker": worker.VERSION,
-            "runtime": installed(RUNTIMES.get(runtime).libraries),
+            "runtime": extras.versions(RUNTIMES.get(runtime).libraries),
         }
         local = Device(name="local")
         devices = [device for device in self.recipe.devices if device.serves(runtime)]
@@ -93,7 +93,7 @@ class Assessor:
 
     def _outputs(self, artifact: Artifact, device: Device, basis: Mapping[str, Any]) -> dict[str, Any]:
         def compute() -> dict[str, Any]:
-            connection = device.connect()
+            connection = self._equipped(device, artifact).connect()
             try:
                 logits, facts = measure.outputs(artifact, self.data, connection, self.watcher.progress)
             finally:
@@ -112,12 +112,22 @@ class Assessor:
             # Two runs on one store must not time at once: each would measure the other.
             busy = f"  another run is timing on {device.name}; waiting"
             with self.store.lock(f"device-{device.name}", lambda: self.watcher.say(busy)):
-                timing = measure.time(artifact, self.data, device, threads, facts, self.watcher.progress)
+                equipped = self._equipped(device, artifact)
+                timing = measure.time(artifact, self.data, equipped, threads, facts, self.watcher.progress)
             return measure.to_json(timing)
 
         options = device.model_dump(mode="json")
         key = {**basis, "what": "time", "device": options, "threads": threads, "on": fingerprint(device)}
         return measure.from_json(self._kept(key, compute, self.again))
+
+    def _equipped(self, device: Device, artifact: Artifact) -> Device:
+        """The device or, where it is this Python and lacks the runtime, this machine by an environment that has it."""
+        lacks = extras.lacking(RUNTIMES.get(serving(artifact.manifest.format)).libraries) if device.here else ()
+        if not lacks:
+            return device
+        extras.environment(lacks, self.watcher.say, self.watcher.progress)
+        venv = CONNECTIONS.get("venv").model_validate({"packages": extras.packages(lacks)})
+        return device.model_copy(update={"transport": venv})
 
     def _gates(self, tolerance: Tolerance, logits: "NDArray[np.floating[Any]]", source: Assessed) -> Iterator[Gate]:
         """The comparisons with the source that the stage asks for, of logits (rows, outputs)."""

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgekd import worker
+from edgekd import records, worker
 from edgekd.artifact import Artifact
 from edgekd.data import Data
 from edgekd.device import Connection, Device
@@ -165,13 +165,5 @@ def _pack(tokens: "Encoded", file: Path) -> None:
 
 
 def _records(connection: Connection, job: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The worker's records. Raises EdgekdError where its output was cut off."""
-    last: dict[str, Any] = {"kind": None}
-    for line in connection.run(["edgekd.worker"], json.dumps(job), _DEADLINE):
-        if line.startswith(worker.PREFIX):
-            last = json.loads(line.removeprefix(worker.PREFIX))
-            if last["kind"] == "error":
-                raise EdgekdError(last["problem"], last["hint"])
-            yield last
-    if last["kind"] != "end":
-        raise EdgekdError("the worker's output was cut off", "Run it again.")
+    """The worker's records. Raises the EdgekdError that it tells, and one where its output was cut off."""
+    return records.read(connection.run(["edgekd.worker"], json.dumps(job), _DEADLINE))

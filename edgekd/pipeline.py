@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from edgekd import __version__, report_files
+from edgekd import __version__, apart, extras, report_files
 from edgekd.artifact import Artifact, Manifest
 from edgekd.assess import Assessed, Assessor, Watcher, fingerprint, unscored
 from edgekd.data import Data
@@ -103,13 +103,18 @@ def _make(item: Planned, sources: Mapping[str, Artifact], data: Data, store: Sto
 
     def fill(out: Path) -> Artifact:
         scratch = store.scratch(item.key)
-        facts = stage.run(Job(source, sources, data, out, scratch, int(item.parts["seed"]), watcher.progress))
-        return Artifact.seal(out, _manifest(item, data, facts))
+        job = Job(source, sources, data, out, scratch, int(item.parts["seed"]), watcher.progress)
+        if lacks := extras.lacking(stage.needs()):
+            python = extras.environment(lacks, watcher.say, watcher.progress)
+            facts, libraries = apart.run(stage, job, python)
+        else:
+            facts, libraries = stage.run(job), item.parts["libraries"]
+        return Artifact.seal(out, _manifest(item, data, facts, libraries))
 
     return _Made(store.publish(item.key, fill), False, time.perf_counter() - start)
 
 
-def _manifest(item: Planned, data: Data, facts: Mapping[str, Any]) -> Manifest:
+def _manifest(item: Planned, data: Data, facts: Mapping[str, Any], libraries: Mapping[str, str]) -> Manifest:
     stage = item.step.stage
     return Manifest(
         key=item.key,
@@ -123,7 +128,7 @@ def _manifest(item: Planned, data: Data, facts: Mapping[str, Any]) -> Manifest:
         options=item.parts["options"],
         parents=item.parts["sources"],
         data=item.parts["data"],
-        libraries=item.parts["libraries"],
+        libraries=libraries,
         offline=bool(item.parts["offline"]),
         facts=facts,
     )

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edgekd import extras
 from edgekd.artifact import canonical
 from edgekd.data import Data
 from edgekd.errors import EdgekdError
 from edgekd.recipe import Recipe, Step
-from edgekd.runtime import installed
 from edgekd.store import Store
 
 STATE = "state.json"
@@ -50,7 +50,7 @@ def plan(recipe: Recipe, store: Store, runs: Path) -> list[Planned]:
                 "sources": {".".join(path): keys[source] for path, source in step.stage.sources().items()},
                 "data": data.fingerprint if step.stage.reads_data else {},
                 "seed": recipe.seed if step.stage.seed is None else step.stage.seed,
-                "libraries": installed(step.stage.needs()),
+                "libraries": extras.versions(step.stage.needs()),
                 "offline": bool(recipe.overrides),
             }
         key = hashlib.sha256(canonical(parts).encode()).hexdigest()[:32]

@@ -10,7 +10,7 @@ from edgekd.errors import EdgekdError
 def lines(argv: Sequence[str], env: Mapping[str, str], stdin: str, deadline: float, name: str) -> Iterator[str]:
     """Run a command, yield its standard output line by line.
 
-    `deadline` is in seconds. Raises EdgekdError with the end of standard error when it fails or runs over.
+    `deadline` is in seconds, or infinite. Raises EdgekdError with the end of standard error when it fails or runs over.
     """
     process = subprocess.Popen(
         argv,
@@ -22,7 +22,7 @@ def lines(argv: Sequence[str], env: Mapping[str, str], stdin: str, deadline: flo
         env=dict(env),
     )
     assert process.stdin and process.stdout and process.stderr
-    late = threading.Timer(deadline, process.kill)
+    late = threading.Timer(min(deadline, threading.TIMEOUT_MAX), process.kill)
     late.start()
     errors: list[str] = []
     # Standard error is drained beside, or a full pipe would stop the worker.

@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 from edgekd.errors import EdgekdError
@@ -157,7 +158,8 @@ def _devices(steps: Iterable[StepReport]) -> list[str]:
     lines += ["", "## Where it ran", ""]
     places = {(timing.device, timing.runtime, timing.threads): timing for _, timing in timed}
     for (device, runtime, threads), timing in places.items():
-        facts = ", ".join(f"{name} {value}" for name, value in timing.fingerprint.items())
+        told = ((name, shorten(str(value), 80, placeholder=" ...")) for name, value in timing.fingerprint.items())
+        facts = ", ".join(f"{name} {value}" for name, value in told)
         lines.append(f"- {device}: {runtime}, threads {threads}, {facts}")
     return lines
 

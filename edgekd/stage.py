@@ -24,7 +24,7 @@ class Job:
 
     `sources` are the artifacts of the steps its options name, by step; `source` is the main one, None where a stage
     starts from nothing. `out` is an empty folder to fill; `scratch` outlives a killed run. `progress` takes a label,
-    what is done, and of how much.
+    what is done, and of how much (0: nobody knows).
     """
 
     source: Artifact | None
@@ -122,7 +122,10 @@ class Stage(Options, ABC):
         return Tolerance()
 
     def needs(self) -> tuple[str, ...]:
-        """The distributions that these options use: their versions are part of the cache key."""
+        """The distributions that these options use: their versions are part of the cache key.
+
+        Where one that an extra of edgekd lists is not installed, `run` is called in an environment that has it.
+        """
         return self.libraries
 
     def check(self, data: DataOptions) -> None:

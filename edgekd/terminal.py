@@ -55,9 +55,9 @@ class Terminal:
     def progress(self, label: str, done: float, total: float) -> None:
         if self._bar is None or self._bar[0] != label:
             self._drop()
-            self._bar = (label, self._bars.add_task(label, total=total))
-        self._bars.update(self._bar[1], completed=done, total=total)
-        if done >= total:
+            self._bar = (label, self._bars.add_task(label, total=total or None))
+        self._bars.update(self._bar[1], completed=done, total=total or None)
+        if total and done >= total:
             self._drop()
 
     def results(self, results: Results) -> None:

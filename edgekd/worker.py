@@ -1,7 +1,6 @@
 """Runs on the device, in a fresh process: loads one artifact, gives its outputs or its raw times, and ends.
 
-It reads one JSON job from standard input and prints JSON lines, each behind a prefix so that what a library prints
-cannot be taken for a record. The last record is {"kind": "end"}: without it the output was cut off.
+It reads one JSON job from standard input and tells records (edgekd.records) on standard output.
 
 A job: {"do": "score" | "time", "artifact": FOLDER, "runtime": NAME, "threads": N, "inputs": FILE.npz, ...}
     score  "longest": FILE.npz, "outputs": FILE.npy   writes logits of all rows; says memory and precision
@@ -19,10 +18,10 @@ from numpy.typing import NDArray
 
 from edgekd.engine import Engine
 from edgekd.errors import EdgekdError
+from edgekd.records import say, say_error
 from edgekd.resident import peak
 from edgekd.runtime import RUNTIMES, EngineDevice, Executable, installed
 
-PREFIX = "@edgekd "
 VERSION = 2
 
 
@@ -40,17 +39,13 @@ def main() -> None:
             for row in rows:
                 executable.run(row)
             memory = executable.memory()
-            facts: dict[str, float] = {"peak": peak(), "base": base, "held": memory.held}
+            facts: dict[str, Any] = {"peak": peak(), "base": base, "held": memory.held}
             facts["padding"] = _score(job, executable, _rows(job["inputs"]))
             libraries = installed(RUNTIMES.get(job["runtime"]).libraries)
             say("facts", **facts, precision=executable.precision(rows[0]), libraries=libraries)
         else:
             _time(job, executable, rows)
     say("end", version=VERSION)
-
-
-def say(kind: str, **values: Any) -> None:
-    print(PREFIX + json.dumps({"kind": kind, **values}), flush=True)
 
 
 def _score(job: dict[str, Any], executable: Executable, rows: list[dict[str, NDArray[Any]]]) -> float:
@@ -133,4 +128,4 @@ if __name__ == "__main__":
     try:
         main()
     except EdgekdError as error:
-        say("error", problem=error.problem, hint=error.hint)
+        say_error(error)

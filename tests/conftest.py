@@ -4,7 +4,8 @@ import csv
 import json
 import os
 import random
-from collections.abc import Callable, Iterator
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +166,28 @@ class Ran:
 def ran(tmp_path_factory: pytest.TempPathFactory, write_recipe: Callable[..., Path]) -> Iterator[Ran]:
     root = tmp_path_factory.mktemp("ran")
     yield Ran(root, write_recipe(root))
+
+
+def write_wheel(folder: Path, name: str, files: Mapping[str, str]) -> None:
+    """NAME 1.0 as a wheel: files by their path in it, those of its dist-info under that name."""
+    information = f"{name}-1.0.dist-info"
+    with zipfile.ZipFile(folder / f"{name}-1.0-py3-none-any.whl", "w") as wheel:
+        for path, text in files.items():
+            wheel.writestr(path.replace("dist-info", information), text)
+        wheel.writestr(f"{information}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        wheel.writestr(f"{information}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(f"{information}/RECORD", "")
+
+
+@pytest.fixture
+def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder for wheels; pip is told to look nowhere else, and environments are made beside it."""
+    folder = tmp_path / "wheels"
+    folder.mkdir()
+    for variable, value in (("NO_INDEX", "1"), ("FIND_LINKS", str(folder)), ("CONFIG_FILE", os.devnull)):
+        monkeypatch.setenv(f"PIP_{variable}", value)
+    monkeypatch.setenv("EDGEKD_CACHE", str(tmp_path / "cache"))
+    return folder
 
 
 def artifact(path: Path, form: str) -> Artifact:

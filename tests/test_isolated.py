@@ -1,8 +1,9 @@
 """Environments of their own: made once, with nothing of edgekd's, and gone where they cannot be made."""
 
-import os
+import signal
+import subprocess
 import sys
-import zipfile
+import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from edgekd.connections.venv import Venv
 from edgekd.device import Device
 from edgekd.errors import EdgekdError
 from edgekd.recipe import load_device
+from tests.conftest import write_wheel
 
 PRINTS = """
 import sys, edgekd
@@ -24,25 +26,18 @@ except ImportError:
 
 
 @pytest.fixture(autouse=True)
-def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One wheel in a folder, and pip told to look nowhere else."""
-    wheels = tmp_path / "wheels"
-    wheels.mkdir()
-    with zipfile.ZipFile(wheels / "spoken-1.0-py3-none-any.whl", "w") as wheel:
-        wheel.writestr("spoken.py", PRINTS)
-        wheel.writestr("spoken-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: spoken\nVersion: 1.0\n")
-        tag = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        wheel.writestr("spoken-1.0.dist-info/WHEEL", tag)
-        wheel.writestr("spoken-1.0.dist-info/RECORD", "")
-    for variable, value in (("NO_INDEX", "1"), ("FIND_LINKS", str(wheels)), ("CONFIG_FILE", os.devnull)):
-        monkeypatch.setenv(f"PIP_{variable}", value)
-    monkeypatch.setenv("EDGEKD_CACHE", str(tmp_path / "cache"))
+def spoken(wheels: Path) -> None:
+    write_wheel(wheels, "spoken", {"spoken.py": PRINTS})
 
 
 def test_it_is_made_once_and_holds_nothing_of_ours(tmp_path: Path) -> None:
-    python = isolated.environment(("spoken==1.0",))
+    said: list[str] = []
+    got: list[tuple[str, float, float]] = []
+    python = isolated.environment(("spoken==1.0",), "", said.append, lambda *event: got.append(event))
+    assert len(said) == 1 and "making the environment" in said[0] and got == [("packages from pip", 1, 0)]
     made = python.stat().st_ctime_ns
-    assert isolated.environment(("spoken==1.0",)) == python and python.stat().st_ctime_ns == made
+    assert isolated.environment(("spoken==1.0",), "", said.append) == python and len(said) == 1
+    assert python.stat().st_ctime_ns == made
     connection = Venv(packages=("spoken==1.0",))
     prefix, alone = list(connection.run(["spoken"], "", 60))
     assert str(python.parents[1]) in prefix and alone == "alone\n"
@@ -54,8 +49,31 @@ def test_nothing_half_made_stays(tmp_path: Path) -> None:
         isolated.environment(("nowhere==1",))
     with pytest.raises(EdgekdError, match=r"cannot be made: /no/python: No such file"):
         isolated.environment(("spoken==1.0",), "/no/python")
-    left = [entry.name for entry in (tmp_path / "cache" / "environments").iterdir() if entry.is_dir()]
-    assert left == []
+    assert folders(tmp_path) == set()
+
+
+MAKE = "from edgekd import isolated; print(isolated.environment(('spoken==1.0',)))"
+
+
+def test_what_a_killed_one_left_is_no_environment_and_two_at_once_make_one(tmp_path: Path) -> None:
+    process = subprocess.Popen([sys.executable, "-c", MAKE])
+    while process.poll() is None and not folders(tmp_path):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    left = folders(tmp_path)
+    both = [subprocess.Popen([sys.executable, "-c", MAKE], stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    first, second = (process.communicate()[0] for process in both)
+    assert first == second
+    (made,) = folders(tmp_path) - left  # what the killed one began may go on for a moment, in its own folder
+    assert Path(first.strip()).parents[1].readlink().name == made
+    assert list(Venv(packages=("spoken==1.0",)).run(["spoken"], "", 60))[1] == "alone\n"
+
+
+def folders(root: Path) -> set[str]:
+    """The environments there are, whole or not, but for the links to whole ones."""
+    kept = root / "cache" / "environments"
+    return {entry.name for entry in kept.glob("*") if entry.is_dir() and not entry.is_symlink()}
 
 
 def test_a_device_file_says_how_it_is_reached(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Every target end to end with real packages in environments of their own: slow, and they need a package index."""
 
+import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -7,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+import edgekd
 from edgekd import bundle, pipeline
+from edgekd.artifact import Artifact
 from edgekd.errors import RefusedError
 from edgekd.recipe import load
 from edgekd.store import Store
@@ -58,6 +62,25 @@ def test_what_tflite_runtime_runs_wrong_is_refused_there(
     with pytest.raises(RefusedError, match="on old is"):
         tried(per_channel=True, devices="quick, old")
     tried(per_channel=False, devices="quick, old")
+
+
+def test_a_plain_install_is_enough_for_a_target_whose_converter_it_lacks(
+    write_recipe: Callable[..., Path], tmp_path: Path
+) -> None:
+    python = tmp_path / "plain" / "bin" / "python"
+    subprocess.run([sys.executable, "-m", "venv", python.parents[1]], check=True)
+    subprocess.run([python, "-m", "pip", "install", "-q", Path(edgekd.__file__).parents[1]], check=True)
+    steps = TFLITE.format(precision="int8", per_channel="true", devices="quick")
+    recipe = write_recipe(tmp_path, ("devices: [quick]\n", steps))
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    argv = [python, "-m", "edgekd", "run", recipe]
+    subprocess.run(argv, check=True, cwd=tmp_path, env={**kept, "EDGEKD_CACHE": str(tmp_path / "cache")})
+    found = Artifact.load(tmp_path / "runs" / "small" / "tflite")
+    assert (found.path / "model.tflite").read_bytes()[4:8] == b"TFL3"
+    assert {"litert-torch", "ai-edge-quantizer"} < found.manifest.libraries.keys()
+    report = json.loads((tmp_path / "runs" / "small" / "report.json").read_text())["steps"][-1]
+    assert report["score"]["value"] > 0.9 and all(gate["passed"] for gate in report["gates"])
+    assert report["timings"][0]["fingerprint"]["ai-edge-litert"] and "int8" in report["timings"][0]["precision"]
 
 
 def test_every_bundle_passes_its_selftest_with_its_own_requirements(

@@ -1,15 +1,13 @@
 """This machine, by another Python with packages of its own: a runtime that cannot be installed beside edgekd's."""
 
 import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
-import edgekd
-from edgekd import isolated, machine, processes
+from edgekd import isolated, machine
 from edgekd.device import SPIN_COUNT, Connection
 
 
@@ -30,9 +28,5 @@ class Venv(Connection):
 
     def run(self, argv: Sequence[str], stdin: str, deadline: float) -> Iterator[str]:
         python = isolated.environment(self.packages, self.python)
-        with tempfile.TemporaryDirectory(prefix="edgekd-") as folder:
-            # The package alone is lent to it: beside it lie libraries that would hide the environment's own.
-            (Path(folder) / "edgekd").symlink_to(Path(edgekd.__file__).parent)
-            keep = {name: value for name, value in os.environ.items() if name != SPIN_COUNT}
-            environment = {**keep, "PYTHONPATH": folder, "PYTHONSAFEPATH": "1"}
-            yield from processes.lines([str(python), "-m", *argv], environment, stdin, deadline, argv[0])
+        environment = {name: value for name, value in os.environ.items() if name != SPIN_COUNT}
+        return isolated.lines(python, argv, environment, stdin, deadline, argv[0])

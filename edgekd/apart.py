@@ -1,0 +1,102 @@
+"""A stage's work in another Python, whose environment has what this one lacks: both ends of the pipe.
+
+The child runs `python -m edgekd.apart`, reads one JSON job and tells records: progress, then the facts, or the error.
+"""
+
+import json
+import math
+import os
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from edgekd import isolated, records
+from edgekd.artifact import Artifact
+from edgekd.data import Data
+from edgekd.data_options import DataOptions
+from edgekd.errors import EdgekdError
+from edgekd.runtime import installed
+from edgekd.stage import STAGES, Job, Stage
+from edgekd.store import writable
+
+
+def run(stage: Stage, job: Job, python: Path) -> tuple[Mapping[str, Any], dict[str, str]]:
+    """As `stage.run(job)`, by another Python; with the facts come the versions of the libraries that it used there.
+
+    Raises what the stage raised: EdgekdError and RefusedError as they are, anything else as a RuntimeError with its
+    trace; and EdgekdError where the process ended before that.
+    """
+    facts, libraries = {}, {}
+    told = isolated.lines(python, ["edgekd.apart"], os.environ, _ask(stage, job), math.inf, stage.name())
+    for record in records.read(told):
+        if record["kind"] == "progress":
+            job.progress(record["label"], record["done"], record["total"])
+        elif record["kind"] == "facts":
+            facts, libraries = record["facts"], record["libraries"]
+    return facts, libraries
+
+
+def _ask(stage: Stage, job: Job) -> str:
+    data = job.data.options
+    if data.on_hub:  # its main branch may have moved on before the child asks
+        data = data.model_copy(update={"revision": job.data.fingerprint["commit"]})
+    asked = {
+        "stage": stage.name(),
+        "options": stage.model_dump(mode="json", by_alias=True),
+        "data": [data.model_dump(mode="json"), job.data.seed],
+        "source": str(job.source.path) if job.source else None,
+        "sources": {step: str(artifact.path) for step, artifact in job.sources.items()},
+        "out": str(job.out),
+        "scratch": str(job.scratch),
+        "seed": job.seed,
+        "parent": os.getpid(),
+    }
+    return json.dumps(asked)
+
+
+def main() -> None:
+    """The child's end."""
+    # Converters print from C++ too: standard output is kept for records, and theirs becomes standard error.
+    to = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    asked = json.loads(sys.stdin.read())
+    threading.Thread(target=_end_with, args=(asked["parent"],), daemon=True).start()
+    try:
+        stage = STAGES.get(asked["stage"]).model_validate(asked["options"])
+        options, seed = asked["data"]
+        job = Job(
+            source=_artifact(asked["source"]) if asked["source"] else None,
+            sources={step: _artifact(path) for step, path in asked["sources"].items()},
+            data=Data(DataOptions.model_validate(options), seed),
+            out=Path(asked["out"]),
+            scratch=Path(asked["scratch"]),
+            seed=asked["seed"],
+            progress=lambda label, done, total: records.say("progress", to, label=label, done=done, total=total),
+        )
+        with writable(job.out):
+            facts = stage.run(job)
+        records.say("facts", to, facts=facts, libraries=installed(stage.needs()))
+        records.say("end", to)
+    except EdgekdError as error:
+        records.say_error(error, to)
+    except Exception:
+        records.say("bug", to, trace=traceback.format_exc())
+
+
+def _artifact(path: str) -> Artifact:
+    return Artifact.load(Path(path), check=False)
+
+
+def _end_with(parent: int) -> None:
+    """End this process when the one that started it has gone, however it went."""
+    while os.getppid() == parent:
+        time.sleep(0.2)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main()
