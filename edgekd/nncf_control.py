@@ -1,0 +1,73 @@
+"""NNCF's accuracy control: it quantizes, and takes operators back to float until the metric on dev is kept."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from edgekd.errors import RefusedError
+from edgekd.openvino_graph import in_float
+from edgekd.quiet import quiet
+from edgekd.stage import Job
+
+_RANKING_ROWS = 64
+# NNCF divides by the metric of the source, which can be 0; what it compares is a difference.
+_ABOVE_ZERO = 2.0
+
+
+@dataclass(frozen=True)
+class Control:
+    """How far NNCF may go: the largest loss of the metric, and the most steps back to float."""
+
+    job: Job
+    max_drop: float
+    steps: int
+
+    def quantized(
+        self, model: Any, names: tuple[str, ...], layers: Mapping[str, Sequence[str]], options: Mapping[str, Any]
+    ) -> tuple[Any, Mapping[str, Any]]:
+        """The quantized model, with facts of what is left in float. `options`: as nncf.quantize takes them.
+
+        Raises RefusedError where NNCF gives back a model with nothing quantized. A loss that its last step does not
+        keep is for the artifact's gates.
+        """
+        import nncf
+
+        assert self.job.source is not None
+        dev = self.job.data.dev.encode(self.job.source.path, self.job.data.options.max_length)
+        rows = [{name: dev.pad([row])[name] for name in names} for row in range(len(dev.ids))]
+        given = dict(options)
+        with quiet():
+            made = nncf.quantize_with_accuracy_control(
+                model,
+                given.pop("calibration_dataset"),
+                nncf.Dataset(rows),
+                self._validation(),
+                max_drop=self.max_drop,
+                advanced_quantization_parameters=given.pop("advanced_parameters"),
+                advanced_accuracy_restorer_parameters=nncf.AdvancedAccuracyRestorerParameters(
+                    max_num_iterations=self.steps, ranking_subset_size=_RANKING_ROWS, num_ranking_workers=1
+                ),
+                **given,
+            )
+        floats = in_float(made, layers)
+        if len(floats) == len(layers):
+            raise RefusedError(
+                f"NNCF's accuracy control found no int8 model that loses at most {self.max_drop:g}",
+                "Raise max_drop, or leave fallback_by out.",
+            )
+        return made, {"float_layers": floats}
+
+    def _validation(self) -> Any:
+        """Scores a compiled model; it returns outputs too, so that NNCF ranks by these and not by a score a row."""
+        import numpy as np
+
+        calls = 0
+
+        def validate(compiled: Any, rows: Iterable[Any]) -> tuple[float, list[list[Any]]]:
+            nonlocal calls
+            calls += 1
+            self.job.progress("NNCF's accuracy control", min(calls, self.steps + 3), self.steps + 3)
+            found = [np.array(compiled(row)[0]) for row in rows]
+            return self.job.data.value(np.concatenate(found)) + _ABOVE_ZERO, [[logits] for logits in found]
+
+        return validate
