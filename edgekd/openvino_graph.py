@@ -1,5 +1,6 @@
 """OpenVINO models: which layers can be quantized, which of them a model holds in float, and what a file holds."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,12 @@ def in_float(model: Any, layers: Mapping[str, Sequence[str]]) -> list[str]:
     """Those of the layers (name -> its operators' names) that a quantized model leaves in float."""
     operators = {operator.get_friendly_name(): operator for operator in model.get_ops()}
     return [name for name, own in layers.items() if any(_is_float(operators[each]) for each in own)]
+
+
+def common_width(model: Any) -> int:
+    """The largest number that divides the inputs of every product with weights, and the width of every embedding."""
+    found = [weights for operator in model.get_ops() if (weights := _weights(operator)) is not None]
+    return math.gcd(*(weights.get_output_shape(0)[-1] for weights in found))
 
 
 def bytes_by_type(file: Path) -> dict[str, int]:

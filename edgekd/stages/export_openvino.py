@@ -11,7 +11,7 @@ from edgekd.artifact import TOKENIZER
 from edgekd.data_options import DataOptions
 from edgekd.errors import EdgekdError
 from edgekd.nncf_control import Control
-from edgekd.openvino_graph import bytes_by_type, layers
+from edgekd.openvino_graph import bytes_by_type, common_width, layers
 from edgekd.options import Source
 from edgekd.quantizing import Quantizing
 from edgekd.quiet import quiet
@@ -100,6 +100,11 @@ class ExportOpenvino(Quantizing, Export):
             import nncf
 
         int8 = self.precision == "int8"
+        if not int8 and (width := common_width(model)) % self.group_size:
+            raise EdgekdError(
+                f"group_size {self.group_size} does not divide the inputs of every layer",
+                f"Choose a divisor of {width}.",
+            )
         known = layers(model, attention=int8)
         rows = [{name: row[name] for name in names} for row in calibration.samples(job, self.samples)] if int8 else []
         if self._by_nncf:
