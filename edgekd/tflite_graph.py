@@ -1,37 +1,49 @@
 """TFLite files: which layers have weights, and the operators that read them in each of the graphs."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
-def layers(file: Path) -> dict[str, list[str]]:
-    """Fully connected layers and embedding tables: name -> the scopes of their operators, one or more a graph.
+def layers(file: Path, weights: Path) -> dict[str, list[str]]:
+    """Fully connected layers and embedding tables of a float file: name -> the scopes of their operators.
 
-    Graphs share their weights, and operators that read the same weights are one layer.
+    Graphs share their weights, and operators that read the same weights are one layer. The converter names an operator
+    after all that it merged into it, which is not unique; a layer has the name of the module in `weights`, the
+    safetensors file that it was made from, whose matrix it holds.
     """
+    import numpy as np
     from ai_edge_quantizer import qtyping
     from ai_edge_quantizer.utils import tfl_flatbuffer_utils
+    from safetensors.numpy import load_file
 
     wanted = (qtyping.TFLOperationName.FULLY_CONNECTED, qtyping.TFLOperationName.EMBEDDING_LOOKUP)
+    modules = {name.removesuffix(".weight"): matrix for name, matrix in load_file(weights).items() if matrix.ndim == 2}
     model = tfl_flatbuffer_utils.read_model(str(file))
-    found: dict[int, tuple[str, list[str]]] = {}  # by the buffer of the weights
+    names: dict[int, str] = {}  # by the buffer of the weights
+    found: dict[str, list[str]] = {}
     for graph in model.subgraphs:
         for operator in graph.operators:
             kind = tfl_flatbuffer_utils.TFL_OP_CODE_TO_NAME.get(model.operatorCodes[operator.opcodeIndex].builtinCode)
-            weights = graph.tensors[operator.inputs[1]] if kind in wanted else None
-            if weights is None or model.buffers[weights.buffer].data is None:
+            tensor = graph.tensors[operator.inputs[1]] if kind in wanted else None
+            if tensor is None or model.buffers[tensor.buffer].data is None:
                 continue
             scope = tfl_flatbuffer_utils.get_op_scope(operator, graph.tensors)
-            # A table is named only by what reads it, the last layer only by its weights.
-            named = weights.name.decode() if kind == qtyping.TFLOperationName.FULLY_CONNECTED else scope
-            found.setdefault(weights.buffer, (_module(named), []))[1].append(scope)
-    return dict(found.values())
+            if tensor.buffer not in names:
+                matrix = model.buffers[tensor.buffer].data.view(np.float32).reshape(tensor.shape)
+                names[tensor.buffer] = next((name for name, own in modules.items() if _same(matrix, own)), scope)
+            found.setdefault(names[tensor.buffer], []).append(scope)
+    return found
 
 
-def _module(scope: str) -> str:
-    """The module's name in `...Graph/pkg.BertModel_bert/pkg.BertPooler_pooler/torch.nn.Linear_dense;1`.
+def _same(matrix: "NDArray[np.float32]", other: "NDArray[np.float32]") -> bool:
+    """Whether two are one up to a factor a column: the converter folds the gain of a norm into the layer after it."""
+    import numpy as np
 
-    Where the converter names several modules, the last is the one that it is.
-    """
-    path = next(part for part in reversed(scope.split(";")) if "/" in part)
-    names = [part.rpartition(".")[2].partition("_")[2] for part in path.split("/")[1:]]
-    return ".".join(name for name in names if name and name != "inner")
+    if matrix.shape != other.shape:
+        return False
+    gain = (matrix * other).sum(axis=0) / np.maximum((other * other).sum(axis=0), 1e-30)
+    return bool(np.allclose(matrix, other * gain, rtol=1e-3, atol=1e-6))

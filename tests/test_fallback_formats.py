@@ -16,7 +16,7 @@ from edgekd.recipe import load
 from edgekd.stage import STAGES, Job
 from tests.conftest import Ran, artifact
 
-HURT = "attention.output.dense"
+HURT = "bert.pooler.dense"
 # stage, its options, the package it needs
 FORMATS = [
     ("export_openvino", {"precision": "int8", "smooth_quant": -1, "samples": 32}, "nncf"),
@@ -29,9 +29,9 @@ FORMATS = [
 
 @pytest.fixture
 def hurt(ran: Ran, tmp_path: Path) -> Callable[[str], Job]:
-    """Makes the job of a stage whose source has an outlier among the weights of each attention's last product.
+    """Makes the job of a stage whose source has an outlier in each row of the pooler's weights.
 
-    One input of it is weighted 1,000 times as strongly and gets a thousandth of its value: float outputs stay.
+    They weight an input that is always 0: in float they do nothing, and one scale for them and others ends the others.
     """
     from safetensors.torch import load_file, save_file
 
@@ -41,11 +41,9 @@ def hurt(ran: Ran, tmp_path: Path) -> Callable[[str], Job]:
         if file.name != "manifest.json":
             (source / file.name).write_bytes(file.read_bytes())
     weights = load_file(source / "model.safetensors")
-    for layer in (0, 1):
-        attention = f"bert.encoder.layer.{layer}.attention"
-        weights[f"{attention}.output.dense.weight"][:, 3] *= 1e3
-        for part in ("weight", "bias"):
-            weights[f"{attention}.self.value.{part}"][3] /= 1e3
+    weights[f"{HURT}.weight"][:, 3] = 1e4
+    for part in ("weight", "bias"):
+        weights[f"bert.encoder.layer.1.output.LayerNorm.{part}"][3] = 0
     save_file(weights, source / "model.safetensors", metadata={"format": "pt"})
     Artifact.seal(source, artifact(source, "torch").manifest)
     recipe = load(ran.recipe)
@@ -89,7 +87,7 @@ def test_the_layer_that_is_hurt_stays_in_float(
     facts = made.run(work)
     json.dumps(facts)
     ranking, floats = facts["ranking"], facts["float_layers"]
-    assert [name.endswith(HURT) for name, _ in ranking].index(True) == 0
+    assert ranking[0][0] == HURT and ranking[0][1] > 3 * ranking[1][1]
     assert floats == [name for name, _ in ranking[: len(floats)]] and 0 < len(floats) < len(ranking)
     assert score(work, made.makes) >= 0.95
 
@@ -99,19 +97,17 @@ def test_nncfs_accuracy_control_leaves_it_too(hurt: Callable[..., Job]) -> None:
     work = hurt("made")
     options = {"precision": "int8", "samples": 32, "fallback": True, "fallback_by": "nncf", "max_drop": 0.05}
     facts = STAGES.get("export_openvino").model_validate({"source": "x", **options}).run(work)
-    assert any(name.endswith(HURT) for name in facts["float_layers"])
-    assert facts["bytes_by_type"]["i8"] > facts["bytes_by_type"]["f32"] / 2
+    assert HURT in facts["float_layers"] and len(facts["float_layers"]) < 8
     assert score(work, "openvino") >= 0.95
 
 
-@pytest.mark.slow
-def test_a_float_model_from_nncf_is_refused(hurt: Callable[..., Job]) -> None:
+def test_what_nncf_cannot_save_is_refused(hurt: Callable[..., Job]) -> None:
     pytest.importorskip("nncf")
     work = hurt("made")
     falling = iter(range(1000))
     work.data.__dict__["value"] = lambda logits: -float(next(falling))  # each model worse than the one before
-    options = {"precision": "int8", "samples": 32, "fallback": True, "fallback_by": "nncf", "max_reverted": 100}
-    with pytest.raises(RefusedError, match=r"found no int8 model that loses at most 0\.01"):
+    options = {"precision": "int8", "samples": 32, "fallback": True, "fallback_by": "nncf", "max_reverted": 2}
+    with pytest.raises(RefusedError, match="with [12] of 19 layers in float, it loses"):
         STAGES.get("export_openvino").model_validate({"source": "x", **options}).run(work)
     assert list(work.out.iterdir()) == []
 

@@ -66,10 +66,11 @@ class ExportTflite(Quantizing, Export):
         return {"parameters": count, "lengths": lengths, **found}
 
     def _quantized(self, source: Path, lengths: list[int], job: Job) -> Mapping[str, Any]:
+        assert job.source is not None
         with quiet():
             from ai_edge_quantizer import quantizer
 
-            known = layers(source)
+            known = layers(source, job.source.path / "model.safetensors")
             made = quantizer.Quantizer(str(source), self._recipe([]))
             ranges = made.calibrate(_by_graph(job, self.samples, lengths)) if self.precision == "int8" else None
 
