@@ -1,4 +1,4 @@
-"""Mixed precision by measured sensitivity: the layers that 8 bits hurt most stay in float until the loss fits.
+"""Mixed precision by measured sensitivity: the layers that few bits hurt most stay in float until the loss fits.
 
 Each layer alone is quantized and what that does to the outputs is measured on train rows; in that order, worst first,
 layers go back to float until dev's loss of the metric is within the limit.
@@ -32,7 +32,7 @@ _RANKING_ROWS, _TIMING_ROWS, _TIMING_S = 64, 40, 3.0
 
 @dataclass(frozen=True)
 class Tried:
-    """One choice of float layers: what it loses on dev, and how much faster than the source it is."""
+    """One choice of float layers: what it loses on dev, and how much faster than with all in float it is."""
 
     floats: tuple[str, ...]
     drop: float
@@ -62,20 +62,22 @@ class Search:
         assert self.job.source is not None
         with Engine() as engine:
             source = engine.compile(self.job.source.path)
+            # Not the source: it may be of another, slower runtime.
+            slow = self._made(engine, frozenset(self.layers), "float") if self.min_speedup is not None else None
             rows = [*calibration.samples(self.job, _RANKING_ROWS)]
             target, theirs = self._score(source), [source.run(row)["logits"] for row in rows]
-            tried = [self._try((), target, source)]
+            tried = [self._try((), target, slow)]
             ranking: list[tuple[str, float]] = []
             if not self._kept(tried[-1]):
                 ranking = self._rank(rows, theirs)
-            for count in range(1, len(ranking) + 1):
+            for count in range(1, len(ranking)):  # with all of them in float nothing would be quantized
                 if self._kept(tried[-1]) or self._slow(tried[-1]):
                     break
-                tried.append(self._try(tuple(name for name, _ in ranking[:count]), target, source))
+                tried.append(self._try(tuple(name for name, _ in ranking[:count]), target, slow))
                 self.job.progress("fallback", count, len(ranking))
         if not self._kept(tried[-1]):
             raise RefusedError(self._lost(tried), "Raise max_drop, lower min_speedup, or train the student longer.")
-        for file in self._draft.iterdir():
+        for file in self._draft().iterdir():
             if file.name != MANIFEST:  # the artifact gets its own
                 shutil.copy(file, self.job.out)
         return {"float_layers": list(tried[-1].floats), "ranking": [[name, damage] for name, damage in ranking]}
@@ -92,7 +94,7 @@ class Search:
         limits = f"a drop of {self.max_drop:g}" + (
             f" and {self.min_speedup:g} times the speed" if self.min_speedup else ""
         )
-        return f"no mix of 8 bits and float keeps {limits}; the best of {len(tried)} tried has {best}"
+        return f"no mix of quantized and float layers keeps {limits}; the best of {len(tried)} tried has {best}"
 
     def _rank(self, rows: Sequence[Any], theirs: Sequence[Any]) -> list[tuple[str, float]]:
         """Layers with the root mean square change of the outputs when only they are quantized, worst first."""
@@ -109,25 +111,25 @@ class Search:
             self.job.progress("sensitivity of layers", number, len(self.layers))
         return sorted(found, key=lambda item: (-item[1], item[0]))
 
-    def _try(self, floats: tuple[str, ...], target: float, source: Executable) -> Tried:
-        """Build and measure; what was built last lies in `self._draft`."""
+    def _try(self, floats: tuple[str, ...], target: float, slow: Executable | None) -> Tried:
+        """Build and measure; what was built last lies in `self._draft()`."""
         with Engine() as engine:
             ours = self._made(engine, frozenset(floats))
-            speedup = self._speedup(source, ours) if self.min_speedup is not None else None
+            speedup = self._speedup(slow, ours) if slow is not None else None
             return Tried(floats, target - self._score(ours), speedup)
 
-    def _made(self, engine: Engine, floats: frozenset[str]) -> Executable:
+    def _made(self, engine: Engine, floats: frozenset[str], name: str = "draft") -> Executable:
         """Build a draft, as an artifact of its own so that the engine takes it."""
         assert self.job.source is not None
-        shutil.rmtree(self._draft, ignore_errors=True)
-        self._draft.mkdir(parents=True)
-        self.build(floats, self._draft)
-        Artifact.seal(self._draft, replace(self.job.source.manifest, format=self.form, facts={}, files={}))
-        return engine.compile(self._draft)
+        draft = self._draft(name)
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir(parents=True)
+        self.build(floats, draft)
+        Artifact.seal(draft, replace(self.job.source.manifest, format=self.form, facts={}, files={}))
+        return engine.compile(draft)
 
-    @property
-    def _draft(self) -> Path:
-        return self.job.scratch / "draft"
+    def _draft(self, name: str = "draft") -> Path:
+        return self.job.scratch / name
 
     @cached_property
     def _dev(self) -> Encoded:
@@ -141,14 +143,14 @@ class Search:
         rows = (self._dev.pad([row]) for row in range(len(self._dev.ids)))
         return self.job.data.value(np.concatenate([executable.run(row)["logits"] for row in rows]))
 
-    def _speedup(self, source: Executable, ours: Executable) -> float:
-        """Median time of the source over ours, inferences interleaved so that both see the same machine."""
+    def _speedup(self, slow: Executable, ours: Executable) -> float:
+        """Median time of the one in float over ours, inferences interleaved so that both see the same machine."""
         rows = [*calibration.samples(self.job, _TIMING_ROWS)]
         ratios: list[float] = []
         stop = time.perf_counter() + _TIMING_S
         while time.perf_counter() < stop or len(ratios) < len(rows):
             row = rows[len(ratios) % len(rows)]
-            ratios.append(_seconds(source, row) / _seconds(ours, row))
+            ratios.append(_seconds(slow, row) / _seconds(ours, row))
         return statistics.median(ratios)
 
 

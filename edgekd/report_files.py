@@ -165,9 +165,11 @@ def _devices(steps: Iterable[StepReport]) -> list[str]:
 
 
 def _sensitivity(steps: Iterable[StepReport]) -> list[str]:
-    """The layers that quantization hurts most, where a step measured it."""
-    lines = []
-    for step in steps:
+    """The layers that were left in float, and what quantization does to each, where a step looked for them."""
+    found = [step for step in steps if "float_layers" in step.facts]
+    lines = ["", "## Left in float", ""] if found else []
+    lines += [f"- {step.step}: {', '.join(step.facts['float_layers']) or 'nothing'}" for step in found]
+    for step in found:
         if ranking := step.facts.get("ranking"):
             floats = step.facts["float_layers"]
             lines += ["", f"## Sensitivity of {step.step}", ""]

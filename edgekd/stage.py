@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -136,8 +136,22 @@ class Stage(Options, ABC):
         """Fill job.out with the model's files and tokenizer.json; return facts for the manifest (JSON-able)."""
 
 
-class Export(Stage):
-    """A stage that writes the source's model for another runtime: held to the source's outputs, score and answers.
+class Compared(Stage):
+    """A stage whose artifact is held to its source's score and answers."""
+
+    max_drop: Annotated[float, IsAside()] = Field(
+        0.01, ge=0, description="Largest loss of the recipe's metric against the source"
+    )
+    min_agreement: Annotated[float, IsAside()] = Field(
+        0.9, ge=0, le=1, description="Least share of dev rows with the source's answer"
+    )
+
+    def tolerance(self) -> Tolerance:
+        return Tolerance(max_drop=self.max_drop, min_agreement=self.min_agreement)
+
+
+class Export(Compared):
+    """A stage that writes the source's model for another runtime: held to the source's outputs too.
 
     A subclass has a field `precision`; `exact` is how far an output may be off in those that should change none.
     """
@@ -147,16 +161,10 @@ class Export(Stage):
     max_difference: Annotated[float | None, IsAside()] = Field(
         None, gt=0, description="Largest difference of any output from the source's; default: 1e-3 in fp32, 8 bits free"
     )
-    max_drop: Annotated[float, IsAside()] = Field(
-        0.01, ge=0, description="Largest loss of the recipe's metric against the source"
-    )
-    min_agreement: Annotated[float, IsAside()] = Field(
-        0.9, ge=0, le=1, description="Least share of dev rows with the source's answer"
-    )
 
     def tolerance(self) -> Tolerance:
         difference = self.max_difference or self.exact.get(getattr(self, "precision", "fp32"))
-        return Tolerance(max_difference=difference, max_drop=self.max_drop, min_agreement=self.min_agreement)
+        return replace(super().tolerance(), max_difference=difference)
 
 
 STAGES: Registry[Stage] = Registry("edgekd.stages", Stage, "stage")  # type: ignore[type-abstract]

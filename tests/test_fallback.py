@@ -10,9 +10,9 @@ from onnx import numpy_helper
 from edgekd.artifact import Artifact
 from edgekd.data import Data
 from edgekd.errors import EdgekdError, RefusedError
+from edgekd.onnx_graph import layers
 from edgekd.recipe import load
 from edgekd.stage import STAGES, Job
-from edgekd.stages.quantize_onnx import layers
 from tests.conftest import Ran, artifact
 
 HURT = "bert.encoder.layer.0.attention.self.value"

@@ -1,6 +1,7 @@
 """ONNX Runtime: serves model.onnx, on the processor or on CUDA."""
 
 import json
+import re
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -73,10 +74,14 @@ class _Session(Executable):
 
 
 def _kind(event: dict[str, Any]) -> str:
-    """int8 or fp32 where a profile's event is a matrix product that ran, else nothing."""
+    """int8, fp32 or the weights' bits where a profile's event is a matrix product that ran, else nothing."""
     facts = event.get("args", {})
-    operator = facts.get("op_name", "")
-    if not event.get("name", "").endswith("_kernel_time") or not any(name in operator for name in _PRODUCTS):
+    operator, name = facts.get("op_name", ""), event.get("name", "")
+    if not name.endswith("_kernel_time") or not any(product in operator for product in _PRODUCTS):
         return ""
+    if operator == "MatMulNBits":
+        # Weights are packed before it runs and are not among its inputs; ONNX Runtime's quantizer names nodes so.
+        bits = re.search(r"_Q(\d)_kernel_time$", name)
+        return f"int{bits[1]} weights" if bits else "weights in blocks of few bits"
     types = {name for entry in facts.get("input_type_shape", []) for name in entry}
     return "int8" if types & set(_EIGHT_BITS) else "fp32"

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from edgekd.runtime import Arrays, Shape
 
 _PRODUCTS = ("FullyConnected", "MatMul", "ScaledDotProductAttention")
-_NAMES = {"f32": "fp32", "f16": "fp16", "bf16": "bf16", "i8": "int8", "u8": "int8"}
+_NAMES = {"f32": "fp32", "f16": "fp16", "i8": "int8", "u8": "int8", "i4": "int4", "u4": "int4"}
 
 
 class OpenVino(Runtime):
@@ -62,7 +62,9 @@ class _Compiled(Executable):
             facts = operator.get_rt_info()
             if str(facts["layerType"].value if "layerType" in facts else "") in _PRODUCTS:
                 kind = str(facts["runtimePrecision"].value)
-                counts[_NAMES.get(kind, kind)] += 1
+                # Of a product with packed weights it names their type, whatever the activations are in.
+                packed = kind[1:] in ("4", "8") and operator.get_input_element_type(0).is_real()
+                counts[_NAMES.get(kind, kind) + (" weights" if packed else "")] += 1
         return summary(counts)
 
     def release(self) -> None:

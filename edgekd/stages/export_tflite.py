@@ -1,5 +1,6 @@
 """Export a trained encoder to TFLite, by LiteRT's converter and quantizer."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -11,15 +12,17 @@ from edgekd.artifact import TOKENIZER
 from edgekd.data_options import DataOptions
 from edgekd.errors import EdgekdError
 from edgekd.options import Source
+from edgekd.quantizing import Quantizing
 from edgekd.quiet import quiet
 from edgekd.stage import Export, Job
+from edgekd.tflite_graph import layers
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 
-class ExportTflite(Export):
+class ExportTflite(Quantizing, Export):
     """Writes model.tflite with one graph (signature) a length; the graphs share their weights, and a row runs in the
     shortest that holds it. Inputs are int32 (1, length).
 
@@ -49,35 +52,52 @@ class ExportTflite(Export):
         return (*self.libraries, *(("ai-edge-quantizer",) if self.precision != "fp32" else ()))
 
     def check(self, data: DataOptions) -> None:
+        super().check(data)
         if min(self.lengths) < 2:
             raise EdgekdError(f"lengths: {min(self.lengths)} holds no sentence", "Give lengths such as [16, 32, 64].")
 
     def run(self, job: Job) -> Mapping[str, Any]:
         assert job.source is not None
         lengths = graph_lengths(self.lengths, job.data.options.max_length)
-        target = job.out / "model.tflite"
-        converted = target if self.precision == "fp32" else job.scratch / "fp32.tflite"
+        converted = (job.out if self.precision == "fp32" else job.scratch) / "model.tflite"
         count = convert(job.source.path, converted, lengths)
-        if self.precision != "fp32":
-            self._quantize(converted, target, lengths, job)
+        found = {} if self.precision == "fp32" else self._quantized(converted, lengths, job)
         (job.out / TOKENIZER).write_bytes((job.source.path / TOKENIZER).read_bytes())
-        return {"parameters": count, "lengths": lengths}
+        return {"parameters": count, "lengths": lengths, **found}
 
-    def _quantize(self, source: Path, target: Path, lengths: list[int], job: Job) -> None:
+    def _quantized(self, source: Path, lengths: list[int], job: Job) -> Mapping[str, Any]:
+        assert job.source is not None
         with quiet():
-            from ai_edge_quantizer import qtyping, quantizer, recipe_manager
+            from ai_edge_quantizer import quantizer
 
-            names = qtyping.TFLOperationName
-            grain = qtyping.QuantGranularity.CHANNELWISE if self.per_channel else qtyping.QuantGranularity.TENSORWISE
-            recipe = recipe_manager.RecipeManager()
-            if self.precision == "int8":
-                recipe.add_static_config(".*", names.FULLY_CONNECTED, 8, 8, grain)
-            else:
-                recipe.add_dynamic_config(".*", names.FULLY_CONNECTED, 8, grain)
-            recipe.add_dynamic_config(".*", names.EMBEDDING_LOOKUP, 8, grain)
-            made = quantizer.Quantizer(str(source), recipe.get_quantization_recipe())
-            calibrated = made.calibrate(_by_graph(job, self.samples, lengths)) if self.precision == "int8" else None
-            target.write_bytes(bytes(made.quantize(calibrated).quantized_model))
+            known = layers(source, job.source.path / "model.safetensors")
+            made = quantizer.Quantizer(str(source), self._recipe([]))
+            ranges = made.calibrate(_by_graph(job, self.samples, lengths)) if self.precision == "int8" else None
+
+        def build(floats: frozenset[str], folder: Path) -> None:
+            with quiet():
+                scopes = [scope for name in sorted(floats) for scope in known[name]]
+                made = quantizer.Quantizer(str(source), self._recipe(scopes))
+                (folder / "model.tflite").write_bytes(bytes(made.quantize(ranges).quantized_model))
+
+        return self.quantized(job, list(known), build)
+
+    def _recipe(self, floats: list[str]) -> Any:
+        """What the quantizer does with each operator; those of the scopes `floats` stay as they are."""
+        from ai_edge_quantizer import qtyping, recipe_manager
+
+        names = qtyping.TFLOperationName
+        grain = qtyping.QuantGranularity.CHANNELWISE if self.per_channel else qtyping.QuantGranularity.TENSORWISE
+        recipe = recipe_manager.RecipeManager()
+        if self.precision == "int8":
+            recipe.add_static_config(".*", names.FULLY_CONNECTED, 8, 8, grain)
+        else:
+            recipe.add_dynamic_config(".*", names.FULLY_CONNECTED, 8, grain)
+        recipe.add_dynamic_config(".*", names.EMBEDDING_LOOKUP, 8, grain)
+        for scope in floats:
+            none = recipe_manager.AlgorithmName.NO_QUANTIZE
+            recipe.add_quantization_config(f"^{re.escape(scope)}$", names.ALL_SUPPORTED, algorithm_key=none)
+        return recipe.get_quantization_recipe()
 
 
 def graph_lengths(wanted: tuple[int, ...], longest: int) -> list[int]:

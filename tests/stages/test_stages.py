@@ -107,7 +107,7 @@ def test_quantization(options: dict[str, Any], encoder: Path, job: Callable[...,
 def test_embeddings_with_a_scale_a_row_are_nearer(encoder: Path, tmp_path: Path) -> None:
     from onnx import TensorProto, helper, numpy_helper
 
-    from edgekd.stages.quantize_onnx import quantize_embeddings
+    from edgekd.onnx_graph import quantize_embeddings
 
     table = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
     table[0] *= 100  # one large row

@@ -1,0 +1,49 @@
+"""TFLite files: which layers have weights, and the operators that read them in each of the graphs."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+def layers(file: Path, weights: Path) -> dict[str, list[str]]:
+    """Fully connected layers and embedding tables of a float file: name -> the scopes of their operators.
+
+    Graphs share their weights, and operators that read the same weights are one layer. The converter names an operator
+    after all that it merged into it, which is not unique; a layer has the name of the module in `weights`, the
+    safetensors file that it was made from, whose matrix it holds.
+    """
+    import numpy as np
+    from ai_edge_quantizer import qtyping
+    from ai_edge_quantizer.utils import tfl_flatbuffer_utils
+    from safetensors.numpy import load_file
+
+    wanted = (qtyping.TFLOperationName.FULLY_CONNECTED, qtyping.TFLOperationName.EMBEDDING_LOOKUP)
+    modules = {name.removesuffix(".weight"): matrix for name, matrix in load_file(weights).items() if matrix.ndim == 2}
+    model = tfl_flatbuffer_utils.read_model(str(file))
+    names: dict[int, str] = {}  # by the buffer of the weights
+    found: dict[str, list[str]] = {}
+    for graph in model.subgraphs:
+        for operator in graph.operators:
+            kind = tfl_flatbuffer_utils.TFL_OP_CODE_TO_NAME.get(model.operatorCodes[operator.opcodeIndex].builtinCode)
+            tensor = graph.tensors[operator.inputs[1]] if kind in wanted else None
+            if tensor is None or model.buffers[tensor.buffer].data is None:
+                continue
+            scope = tfl_flatbuffer_utils.get_op_scope(operator, graph.tensors)
+            if tensor.buffer not in names:
+                matrix = model.buffers[tensor.buffer].data.view(np.float32).reshape(tensor.shape)
+                names[tensor.buffer] = next((name for name, own in modules.items() if _same(matrix, own)), scope)
+            found.setdefault(names[tensor.buffer], []).append(scope)
+    return found
+
+
+def _same(matrix: "NDArray[np.float32]", other: "NDArray[np.float32]") -> bool:
+    """Whether two are one up to a factor a column: the converter folds the gain of a norm into the layer after it."""
+    import numpy as np
+
+    if matrix.shape != other.shape:
+        return False
+    gain = (matrix * other).sum(axis=0) / np.maximum((other * other).sum(axis=0), 1e-30)
+    return bool(np.allclose(matrix, other * gain, rtol=1e-3, atol=1e-6))
