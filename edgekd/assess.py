@@ -40,11 +40,12 @@ class Assessed:
     gates: tuple[Gate, ...]
 
 
-def unscored(artifact: Artifact) -> Assessed:
-    """An artifact that knows no task: there is nothing to hold it to."""
+def unscored(artifact: Artifact, stage: Stage) -> Assessed:
+    """An artifact that knows no task: nothing but its size can be held to anything."""
     import numpy as np
 
-    return Assessed(artifact, np.zeros((0, 0), dtype=np.float32), None, (), ())
+    nothing = np.zeros((0, 0), dtype=np.float32)
+    return Assessed(artifact, nothing, None, (), tuple(_sized(stage.budget, artifact)))
 
 
 @dataclass(frozen=True)
@@ -161,14 +162,18 @@ def _budgeted(budget: Budget, artifact: Artifact, score: Score, timings: tuple[T
     """The limits that the recipe sets an artifact for itself."""
     if (limit := budget.min_score) is not None:
         yield Gate(f"budget: {score.metric}", score.value, limit, score.value >= limit)
-    if (limit := budget.max_mb) is not None:
-        size = artifact.model_size / 1e6
-        yield Gate("budget: megabytes", size, limit, size <= limit)
+    yield from _sized(budget, artifact)
     for name, limit in budget.max_p50_ms.items():
         found = [timing.latency.percentile(50) for timing in timings if timing.device == name]
         # A median that cannot be stated, of too few samples or on a device that does not serve it, keeps no promise.
         fastest = min((1e3 * median.value for median in found if median), default=math.inf)
         yield Gate(f"budget: p50 ms on {name}", fastest, limit, fastest <= limit)
+
+
+def _sized(budget: Budget, artifact: Artifact) -> Iterator[Gate]:
+    if (limit := budget.max_mb) is not None:
+        size = artifact.model_size / 1e6
+        yield Gate("budget: megabytes", size, limit, size <= limit)
 
 
 def fingerprint(device: Device) -> dict[str, Any]:

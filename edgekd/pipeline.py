@@ -14,7 +14,7 @@ from edgekd.artifact import Artifact, Manifest
 from edgekd.assess import Assessed, Assessor, Watcher, fingerprint, unscored
 from edgekd.data import Data
 from edgekd.device import SPIN_COUNT, Device
-from edgekd.errors import RefusedError
+from edgekd.errors import EdgekdError, RefusedError
 from edgekd.plan import STATE, Planned, placed, plan
 from edgekd.recipe import Recipe
 from edgekd.report import Report, StepReport
@@ -38,6 +38,10 @@ def run(recipe: Recipe, store: Store, runs: Path, watcher: Watcher, time_again: 
 
 def attempt(recipe: Recipe, store: Store, runs: Path, watcher: Watcher, time_again: bool = False) -> Report:
     """As `run`, but a refusal is told by the report alone: it ends with the refused step."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise EdgekdError(
+            "a run is one process, and this was started as one of several", "Start it without torchrun or a launcher."
+        )
     # OpenMP threads spin while they wait, so training slows fortyfold when another process takes one of two cores, and
     # without any spinning it takes twice as long when none does. A short spin is near the best of both.
     # Read once, when torch loads; what times an artifact does not inherit it.
@@ -59,7 +63,9 @@ def attempt(recipe: Recipe, store: Store, runs: Path, watcher: Watcher, time_aga
             made = _make(item, sources, data, store, watcher)
             source = found[step.source] if step.source else None
             found[step.id] = (
-                assess(made.artifact, step.stage, source) if step.stage.reads_data else unscored(made.artifact)
+                assess(made.artifact, step.stage, source)
+                if step.stage.reads_data
+                else unscored(made.artifact, step.stage)
             )
         reports.append(_report(item, made, found[step.id]))
         watcher.say(f"  {_summary(reports[-1])}")
@@ -121,10 +127,10 @@ def _manifest(item: Planned, data: Data, facts: Mapping[str, Any], libraries: Ma
         stage=stage.name(),
         stage_version=type(stage).version,
         format=type(stage).makes,
-        task=data.options.task,
+        task=data.options.task if stage.reads_data else "",
         labels=data.labels if stage.reads_data else (),
         text=data.options.text if stage.reads_data else (),
-        max_length=data.options.max_length,
+        max_length=data.options.max_length if stage.reads_data else 0,
         options=item.parts["options"],
         parents=item.parts["sources"],
         data=item.parts["data"],

@@ -158,6 +158,7 @@ def _build(given: tuple[dict[str, Any], Marks], overrides: tuple[str, ...], path
     for number, (step_id, fields) in enumerate(raw["steps"].items()):
         steps.append(_step(step_id, fields, list(raw["steps"]), number, marks))
     _check_formats(steps, marks)
+    _check_starts(steps, marks)
     for step in steps:
         try:
             step.stage.check(data)
@@ -180,7 +181,14 @@ def _check_budgets(steps: Sequence[Step], devices: Sequence[Device], marks: Mark
     """A latency is promised only for a device of the recipe, and never for an emulated one."""
     by_name = {device.name: device for device in devices}
     for step in steps:
-        for name in step.stage.budget.max_p50_ms:
+        budget = step.stage.budget
+        if not step.stage.reads_data and (budget.min_score is not None or budget.max_p50_ms):
+            raise EdgekdError(
+                f"step '{step.id}' knows no task: it has no score and is not timed",
+                "Leave min_score and max_p50_ms out of its budget.",
+                _deepest(marks, ("steps", step.id, "budget")),
+            )
+        for name in budget.max_p50_ms:
             where = marks.get(("steps", step.id, "budget", "max_p50_ms", name), step.where)
             if name not in by_name:
                 raise EdgekdError(f"no device of the recipe is called '{name}'", nearest(name, by_name), where)
@@ -249,6 +257,22 @@ def _check_formats(steps: Sequence[Step], marks: Marks) -> None:
                 f"Set {step.stage.source_field()} to {' or '.join(able)}." if able else "Add a step that makes it.",
                 marks.get(("steps", step.id, str(step.stage.source_field())), step.where),
             )
+
+
+def _check_starts(steps: Sequence[Step], marks: Marks) -> None:
+    """Weights to start from are an encoder's, with a head or without."""
+    makes = {step.id: type(step.stage).makes for step in steps}
+    for step in steps:
+        for path, source in step.stage.sources().items():
+            if path != (step.stage.source_field(),) and makes[source] not in _STARTS:
+                raise EdgekdError(
+                    f"stage {step.stage.name()} starts from an encoder in torch, and '{source}' makes {makes[source]}",
+                    f"Set {'.'.join(path)} to a step that makes {' or '.join(_STARTS)}.",
+                    _deepest(marks, ("steps", step.id, *path)),
+                )
+
+
+_STARTS = ("torch", "encoder")
 
 
 def _hub_names(recipe: Recipe) -> list[str]:

@@ -153,9 +153,10 @@ def serving(artifact_format: str) -> str:
     for name in RUNTIMES.names:
         if artifact_format in RUNTIMES.get(name).reads:
             return name
-    raise EdgekdError(
-        f"no runtime reads artifacts of format '{artifact_format}'", f"Runtimes: {', '.join(RUNTIMES.names)}."
-    )
+    hint = f"Runtimes: {', '.join(RUNTIMES.names)}."
+    if artifact_format == "encoder":
+        hint = "It knows no task yet: start distill or finetune from it, model: {from: STEP}."
+    raise EdgekdError(f"no runtime reads artifacts of format '{artifact_format}'", hint)
 
 
 def installed(libraries: tuple[str, ...]) -> dict[str, str]:

@@ -33,6 +33,17 @@ def depth(model: Any) -> int:
     return int(model.config.num_hidden_layers)
 
 
+def longest(model: Any) -> int:
+    """Most tokens of an input. RoBERTa and its kin leave the first positions, up to padding's, unused."""
+    tables = [module for name, module in model.named_modules() if name.endswith("position_embeddings")]
+    rows = [
+        table.num_embeddings - (0 if table.padding_idx is None else table.padding_idx + 1)
+        for table in tables
+        if isinstance(table, nn.Embedding)
+    ]
+    return min(rows, default=model.config.max_position_embeddings)
+
+
 def load_classifier(folder: Path, **config: Any) -> Any:
     """An encoder with a head for `num_labels` and `problem_type`, float32, from a local folder of safetensors.
 

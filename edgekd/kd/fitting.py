@@ -1,8 +1,7 @@
 """From a stage's job to a trained folder: what every training stage does around the loop."""
 
 import json
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,16 +67,17 @@ def rows(
     max_length: int,
     student: Any,
     theirs: "tuple[Path, Any] | None" = None,
+    teachers: Iterable[Any] = (),
 ) -> Rows:
-    """Texts as the student's tokenizer.json cuts them, at `max_length` tokens.
+    """Texts as the student's tokenizer.json cuts them, at `max_length` tokens. `teachers` read the same tokens.
 
     `theirs` are the tokenizer and the model of a teacher that cuts them otherwise. Raises EdgekdError where a row is
     longer than a model takes.
     """
-    tokens = _encoded(texts, tokenizer, student, max_length)
+    tokens = _encoded(texts, tokenizer, (student, *teachers), max_length)
     taught = None
     if theirs is not None:
-        taught = _encoded(texts, theirs[0], theirs[1], max_length), _padding(theirs[1])
+        taught = _encoded(texts, theirs[0], (theirs[1],), max_length), _padding(theirs[1])
     return Rows(tokens, targets, _padding(student), taught)
 
 
@@ -101,11 +101,11 @@ def fit(
     return {"parameters": sum(parameter.numel() for parameter in student.parameters())}
 
 
-def _encoded(texts: Sequence[Sequence[str]], tokenizer: Path, model: Any, max_length: int) -> Encoded:
+def _encoded(texts: Sequence[Sequence[str]], tokenizer: Path, models: Iterable[Any], max_length: int) -> Encoded:
     tokens = encode(load_tokenizer(tokenizer, max_length), texts)
-    longest, limit = int(tokens.lengths.max()), getattr(model.config, "max_position_embeddings", math.inf)
+    longest, limit = int(tokens.lengths.max()), min(map(encoder.longest, models))
     if longest > limit:
-        raise EdgekdError(f"inputs of {longest} tokens, the encoder takes {limit}", f"Set data.max_length to {limit}.")
+        raise EdgekdError(f"inputs of {longest} tokens, the encoder takes {limit}", f"Set max_length to {limit}.")
     return tokens
 
 

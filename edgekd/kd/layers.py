@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from edgekd.kd.adaptive_mappings import alp, emd_flow, emd_weights
+from edgekd.kd.losses import exact
 
 States = Mapping[int, Tensor]
 Cost = Callable[[Tensor, Tensor], Tensor]
@@ -55,7 +56,9 @@ class Attended(Mixed):
         self._weights = alp(*(_stacked({n: states[:, 0] for n, states in s.items()}) for s in (ours, theirs)))
 
     def pairs(self, ours: States, theirs: States) -> list[tuple[Tensor, Tensor]]:
-        mixed = torch.einsum("bmn,bn...->bm...", self._weights, _stacked(theirs))
+        # Under autocast the mix would be rounded to half precision.
+        with torch.autocast(self._weights.device.type, enabled=False):
+            mixed = torch.einsum("bmn,bn...->bm...", self._weights, exact(_stacked(theirs)))
         return [(ours[number], mixed[:, number - 1]) for number in range(1, mixed.shape[1] + 1)]
 
 

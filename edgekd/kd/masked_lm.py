@@ -9,7 +9,7 @@ import transformers
 from torch import Tensor, nn
 
 from edgekd.errors import EdgekdError
-from edgekd.kd.encoder import input_names
+from edgekd.kd.encoder import input_names, longest
 from edgekd.kd.words import Replaceable, Word, choice, whole_words
 from edgekd.tokens import pad_rows
 
@@ -58,7 +58,7 @@ class MaskedLM:
         self._model.eval().to(self._device)
         known = {token: word for token, word in whole_words(self._tokenizer).items() if allowed(word)}
         self._words, self._tokens = list(known.values()), torch.tensor(list(known), device=self._device)
-        self.longest = _longest(self._model)
+        self.longest = longest(self._model)
 
     def pairs(self, sentences: Sequence[str]) -> list[Any]:
         """Encodings of each sentence beside itself; `fill` takes those of at most `longest` tokens."""
@@ -114,14 +114,3 @@ def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
         batch.append(number)
     if batch:
         yield batch
-
-
-def _longest(model: Any) -> int:
-    """Most tokens of an input. RoBERTa and its kin leave the first positions, up to padding's, unused."""
-    tables = [module for name, module in model.named_modules() if name.endswith("position_embeddings")]
-    rows = [
-        table.num_embeddings - (0 if table.padding_idx is None else table.padding_idx + 1)
-        for table in tables
-        if isinstance(table, nn.Embedding)
-    ]
-    return min(rows, default=model.config.max_position_embeddings)

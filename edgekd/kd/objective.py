@@ -112,6 +112,16 @@ def check(student: Any, teachers: Mapping[str, Any], phases: Sequence[Phase]) ->
                 f"phase '{phase.name}' learns from the {phase.teacher} teacher, and there is none",
                 "Name the encoder that the teacher was tuned from: general: {model: NAME, corpus: FILE}.",
             )
+        first = next(iter(teachers.values()))
+        if phase.terms.insides and _sizes(teacher) != _sizes(first):
+            raise EdgekdError(
+                f"phase '{phase.name}': the {phase.teacher} teacher has {_sizes(teacher)}, the other {_sizes(first)}",
+                "Name the encoder that the teacher was tuned from.",
+            )
+        if phase.accumulate > 1 and (torn := _by_batch(phase)):
+            doubts.append(
+                f"phase '{phase.name}': {torn} compares the rows of a batch, of which it sees 1/{phase.accumulate}"
+            )
         if phase.terms.mapped:
             mappings.resolve(phase.mapping, depth(student), depth(teacher))
         if phase.terms.relations:
@@ -121,6 +131,19 @@ def check(student: Any, teachers: Mapping[str, Any], phases: Sequence[Phase]) ->
                 raise EdgekdError(f"phase '{phase.name}': {why}", "Set soft_loss: kl, or mse.")
             doubts.append(f"phase '{phase.name}': {why}")
     return doubts
+
+
+def _sizes(model: Any) -> str:
+    return f"{depth(model)} layers of {model.config.hidden_size}"
+
+
+def _by_batch(phase: Phase) -> str:
+    """The term that is no mean over rows, if a phase has one."""
+    if phase.terms.contrastive:
+        return "contrastive"
+    if phase.terms.soft and phase.soft_loss in ("dist", "dist_columns"):
+        return phase.soft_loss
+    return "emd" if phase.terms.mapped and phase.mapping == "emd" else ""
 
 
 def _check_relations(phase: Phase, student: Any, teacher: Any) -> None:

@@ -94,23 +94,25 @@ class Outputs:
             array.flush()  # type: ignore[attr-defined]
         (self.folder / _READY).touch()
 
-    def batch(self, rows: Sequence[int]) -> dict[str, Any]:
-        """Rows filled up to their longest n: logits (B, C); by layer, scores (B, h, n, n) and others (B, n, d)."""
+    def batch(self, rows: Sequence[int], needs: Needs) -> dict[str, Any]:
+        """Some of what is kept, filled up to the longest row's n.
+
+        logits (B, C); by layer, scores (B, h, n, n) and others (B, n, d).
+        """
         logits, insides = self._opened
         longest = int(self.lengths[rows].max())
         found: dict[str, Any] = {"logits": torch.from_numpy(np.array(logits[rows]))}
-        for name, flat in insides.items():
-            filled = np.zeros((len(rows), *self._shape(name, longest)), dtype=np.float16)
+        for name, layers in _by_name(needs).items():
+            places = [self._layers[name].index(layer) for layer in layers]
+            filled = np.zeros((len(rows), len(places), *self._shape(name, longest)[1:]), dtype=np.float16)
             for kept, row in zip(filled, rows, strict=True):
-                _cut(name, kept, int(self.lengths[row]))[:] = self._row(flat, name, row)
-            found[name] = {layer: torch.from_numpy(filled[:, at]) for at, layer in enumerate(self._layers[name])}
+                _cut(name, kept, int(self.lengths[row]))[:] = self._row(insides[name], name, row)[places]
+            found[name] = {layer: torch.from_numpy(filled[:, at]) for at, layer in enumerate(layers)}
         return found
 
     @cached_property
     def _layers(self) -> dict[str, list[int]]:
-        wanted = {"hidden": self.needs.hidden, "scores": self.needs.scores}
-        wanted |= dict.fromkeys(_PROJECTIONS, self.needs.projections)
-        return {name: sorted(layers) for name, layers in wanted.items() if layers}
+        return _by_name(self.needs)
 
     @cached_property
     def _starts(self) -> "dict[str, NDArray[np.int64]]":
@@ -158,6 +160,11 @@ class Outputs:
     @cached_property
     def _opened(self) -> "tuple[NDArray[np.float32], dict[str, NDArray[np.float16]]]":
         return self._open("r")
+
+
+def _by_name(needs: Needs) -> dict[str, list[int]]:
+    wanted = {"hidden": needs.hidden, "scores": needs.scores, **dict.fromkeys(_PROJECTIONS, needs.projections)}
+    return {name: sorted(layers) for name, layers in wanted.items() if layers}
 
 
 def _cut(name: str, states: "NDArray[np.float16]", length: int) -> "NDArray[np.float16]":

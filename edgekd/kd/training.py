@@ -12,7 +12,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -30,6 +30,7 @@ from edgekd.kd.heap import kept_heap
 from edgekd.kd.objective import Learner
 from edgekd.kd.outputs import Outputs
 from edgekd.kd.phase import Phase
+from edgekd.kd.trace import Needs
 from edgekd.store import sync_tree
 from edgekd.tokens import Encoded, batches
 
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Precision = Literal["auto", "fp32", "bf16"]
-_LEARNER, _STATE, _POSITION = "learner.safetensors", "state", "position.json"
+_LEARNER, _STATE, _POSITION, _OUTPUTS = "learner.safetensors", "state", "position.json", "outputs"
 _NO_DECAY = ("bias", "LayerNorm", "layer_norm", "norm.weight")
 
 
@@ -47,7 +48,7 @@ class Rows:
     """Rows ready to be batched: tokens, targets (rows,) where they have any, the id that fills short rows.
 
     `theirs` are the same rows as the teacher's tokenizer cuts them, where it is another. With `outputs` the teacher
-    need not run.
+    need not run: `needs` of them are read.
     """
 
     tokens: Encoded
@@ -55,6 +56,7 @@ class Rows:
     pad_id: int = 0
     theirs: "tuple[Encoded, int] | None" = None
     outputs: Outputs | None = None
+    needs: Needs = field(default_factory=Needs)
 
     def __len__(self) -> int:
         return len(self.tokens.ids)
@@ -72,7 +74,7 @@ class Rows:
         if self.targets is not None:
             batch["labels"] = torch.from_numpy(self.targets[rows])
         if self.outputs is not None:
-            batch["outputs"] = self.outputs.batch(rows)
+            batch["outputs"] = self.outputs.batch(rows, self.needs)
         elif self.theirs is not None:
             batch["theirs"] = tensors(*self.theirs)
         return batch
@@ -122,6 +124,7 @@ class Training:
             weights = _weights(self.learner)
             if accelerator.is_main_process:
                 _save(self.scratch, position, lambda folder, weights=weights: save_file(weights, folder / _LEARNER))  # type: ignore[misc]
+                self._forget(number)
         accelerator.free_memory()
         self.learner.to("cpu")
         return position.history
@@ -163,46 +166,59 @@ class Training:
         accelerator._optimizers.clear()
         accelerator._schedulers.clear()
 
-    def _forward(self, accelerator: Accelerator, wrapped: nn.Module, parts: Sequence[Any]) -> dict[str, float]:
-        """Gradients of a step, part by part; the mean of each term over parts and processes."""
+    def _forward(
+        self, accelerator: Accelerator, wrapped: nn.Module, parts: "Sequence[tuple[Any, float]]"
+    ) -> dict[str, float]:
+        """Gradients of a step, part by part; the mean of each term over its rows."""
         sums: dict[str, Tensor] = {}
-        for number, batch in enumerate(parts, start=1):
+        for number, (batch, weight) in enumerate(parts, start=1):
             # Processes exchange their gradients once a step, with the last part.
             with accelerator.no_sync(wrapped) if number < len(parts) else contextlib.nullcontext():
                 found = wrapped(batch)
-                accelerator.backward(found["loss"] / len(parts))
+                accelerator.backward(found["loss"] * weight)
             for name, value in found.items():
-                sums[name] = sums.get(name, 0) + value.detach() / len(parts)
+                sums[name] = sums.get(name, 0) + value.detach() * weight
         names = sorted(sums)
         means = accelerator.reduce(torch.stack([sums[name] for name in names]), reduction="mean")
         return dict(zip(names, means.tolist(), strict=True))
 
     def _with_outputs(self, accelerator: Accelerator, number: int) -> Rows:
-        """A phase's rows, with the teacher's outputs where they fit. Phases that share rows and teacher share them."""
-        phase, rows = self.phases[number], self.rows[number]
-        tap = self.learner.teacher(phase)
+        """A phase's rows, with the teacher's outputs where they fit: those of all alike phases, or its own."""
+        rows, tap = self.rows[number], self.learner.teacher(self.phases[number])
         if tap is None:
             return rows
-        alike = [
-            other
-            for other, theirs in zip(self.phases, self.rows, strict=True)
-            if theirs is rows and other.teacher == phase.teacher and other.epochs and other.terms.imitates
-        ]
-        needs = self.learner.reads(alike)
+        needs = self.learner.reads([self.phases[number]])
         node = accelerator.process_index - accelerator.local_process_index  # a machine's first process fills its own
-        name = f"outputs-{self.phases.index(alike[0])}-{node}"
         tokens, pad_id = rows.taught
-        outputs = Outputs.of(tap.model, needs, tokens.lengths, self.scratch / name)
-        if outputs.size > self.cache_bytes:
+        for span in (self._alike(number), [number]):
+            folder = self.scratch / f"{_OUTPUTS}-{'-'.join(map(str, span))}-on-{node}"
+            kept = Outputs.of(tap.model, self.learner.reads([self.phases[at] for at in span]), tokens.lengths, folder)
+            if kept.size <= self.cache_bytes:
+                break
+        else:
             return rows
-        if accelerator.is_local_main_process and not outputs.ready:
+        if accelerator.is_local_main_process and not kept.ready:
+            label = f"{self.phases[number].name}: teacher"
             with accelerator.autocast():
-                label = f"{phase.name}: teacher"
-                outputs.fill(
-                    tap, tokens, pad_id, accelerator.device, lambda done: self.progress(label, done, len(rows))
-                )
+                kept.fill(tap, tokens, pad_id, accelerator.device, lambda done: self.progress(label, done, len(rows)))
         accelerator.wait_for_everyone()
-        return replace(rows, outputs=outputs)
+        return replace(rows, outputs=kept, needs=needs)
+
+    def _alike(self, number: int) -> list[int]:
+        """The phases that learn from the same teacher on the same rows."""
+        rows, teacher = self.rows[number], self.phases[number].teacher
+        return [
+            at
+            for at, (phase, theirs) in enumerate(zip(self.phases, self.rows, strict=True))
+            if theirs is rows and phase.teacher == teacher and phase.epochs and phase.terms.imitates
+        ]
+
+    def _forget(self, number: int) -> None:
+        """Remove the outputs that no later phase reads."""
+        for folder in self.scratch.glob(f"{_OUTPUTS}-*-on-*"):
+            span = [int(at) for at in folder.name.removeprefix(f"{_OUTPUTS}-").split("-on-")[0].split("-")]
+            if span[-1] <= number:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 @dataclass
@@ -229,22 +245,26 @@ class _Position:
 
 def _loader(
     accelerator: Accelerator, rows: Rows, order: "Sequence[NDArray[np.int64]]", parts: int
-) -> Iterator[list[Any]]:
-    """For each batch of row numbers, this process's share of it on the device, in `parts` parts."""
-    first, shares = accelerator.process_index * parts, accelerator.num_processes * parts
-    # A share of a short last batch may be empty: it gets a row that another has too, so that all take the step.
-    micro: Any = [
-        batch[first + part :: shares] if len(batch) > first + part else batch[:1]
-        for batch in order
-        for part in range(parts)
-    ]
+) -> Iterator[list[tuple[Any, float]]]:
+    """For each batch of row numbers, this process's share of it on the device, in `parts` parts, with what each counts.
+
+    A part counts by its rows, times the processes, over whose gradients the mean is taken.
+    """
+    processes = accelerator.num_processes
+    first, shares = accelerator.process_index * parts, processes * parts
+    cut = [[batch[first + part :: shares] for part in range(parts)] for batch in order]
+    # A part of a short batch may be empty. It gets a row that counts nothing, so that all processes take the step.
+    micro: Any = [part if len(part) else batch[:1] for batch, pieces in zip(order, cut, strict=True) for part in pieces]
     dataset: Any = range(len(rows))
     loader = DataLoader(
         dataset, batch_sampler=micro, collate_fn=rows.collate, pin_memory=accelerator.device.type == "cuda"
     )
-    batches_of = iter(loader)
-    for _ in order:
-        yield [send_to_device(next(batches_of), accelerator.device, non_blocking=True) for _ in range(parts)]
+    loaded = iter(loader)
+    for batch, pieces in zip(order, cut, strict=True):
+        yield [
+            (send_to_device(next(loaded), accelerator.device, non_blocking=True), len(part) * processes / len(batch))
+            for part in pieces
+        ]
 
 
 def _optimizer(learner: Learner, phase: Phase) -> torch.optim.AdamW:

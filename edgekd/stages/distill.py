@@ -40,7 +40,7 @@ class Distill(Stage):
     accepts: ClassVar[frozenset[str]] = frozenset({"torch"})
     makes: ClassVar[str] = "torch"
     version: ClassVar[int] = 2
-    libraries: ClassVar[tuple[str, ...]] = ("torch", "transformers", "accelerate", "tokenizers", "scipy")
+    libraries: ClassVar[tuple[str, ...]] = ("torch", "transformers", "accelerate", "tokenizers")
 
     teacher: Source = Field(description="The step that made the teacher; default: the step before")
     model: Annotated[str | Start, IsPretrained()] = Field(
@@ -67,9 +67,29 @@ class Distill(Stage):
     def tolerance(self) -> Tolerance:
         return Tolerance(min_kept=self.min_kept)
 
+    def needs(self) -> tuple[str, ...]:
+        solves = any(fields.get("mapping") == "emd" for fields in self.phases.values())
+        reads = self.augment is not None and self.augment.stop_words is not None
+        return (*self.libraries, *(("scipy",) if solves else ()), *(("scikit-learn",) if reads else ()))
+
     def check(self, data: DataOptions) -> None:
-        for phase in self.schedule(data):
-            if phase.epochs and phase.data == "general" and self.general is None:
+        phases = [phase for phase in self.schedule(data) if phase.epochs]
+        if self.augment is not None and all(phase.data != "augmented" for phase in phases):
+            raise EdgekdError(
+                "augment has no effect: no phase learns from augmented copies",
+                f"Leave it out, or set phases: {{{phases[0].name}: {{data: augmented}}}}."
+                if phases
+                else "Leave it out.",
+            )
+        if self.general is not None and all(phase.data != "general" and phase.teacher == "tuned" for phase in phases):
+            raise EdgekdError("general has no effect: no phase learns from general text", "Leave it out.")
+        for phase in phases:
+            if phase.teacher == "pretrained" and self.general is not None and self.general.model is None:
+                raise EdgekdError(
+                    f"phase '{phase.name}' learns from the pretrained teacher, and general names none",
+                    "Add general.model, the encoder that the teacher was tuned from.",
+                )
+            if phase.data == "general" and self.general is None:
                 raise EdgekdError(
                     f"phase '{phase.name}' learns from general text, and the step names none",
                     "Add general: {corpus: FILE, model: PRETRAINED}, "
@@ -117,7 +137,7 @@ class Distill(Stage):
             save_tokenizer(pretrained, job.scratch)
             same_vocabulary(job.out / TOKENIZER, job.scratch / TOKENIZER, phases)
         doubts = check(student, teachers, phases)
-        rows, told = self._rows(job, student, teachers["tuned"], phases)
+        rows, told = self._rows(job, student, teachers, phases)
         facts = fit(
             Learner(student, teachers, phases),
             phases,
@@ -129,14 +149,16 @@ class Distill(Stage):
         )
         return {**facts, **told, "doubts": doubts, "phases": [phase.model_dump(mode="json") for phase in phases]}
 
-    def _rows(self, job: Job, student: Any, teacher: Any, phases: "list[Phase]") -> "tuple[list[Rows], dict[str, Any]]":
+    def _rows(
+        self, job: Job, student: Any, teachers: "dict[str, Any]", phases: "list[Phase]"
+    ) -> "tuple[list[Rows], dict[str, Any]]":
         """Each phase's rows, and what is to be told of them."""
         from edgekd.kd.augmentation import augmented
         from edgekd.kd.fitting import rows, same_vocabulary
 
         assert job.source is not None
         alike = same_vocabulary(job.out / TOKENIZER, job.source.path / TOKENIZER, phases)
-        theirs = None if alike else (job.source.path / TOKENIZER, teacher)
+        theirs = None if alike else (job.source.path / TOKENIZER, teachers["tuned"])
         kinds = ["task" if phase.data == "augmented" and self.augment is None else phase.data for phase in phases]
         found: dict[str, Rows] = {}
         told = {}
@@ -151,5 +173,13 @@ class Distill(Stage):
             elif kind == "general":
                 assert self.general is not None
                 texts, targets = [(line,) for line in lines(Path(self.general.corpus))[: self.general.rows]], None
-            found[kind] = rows(texts, targets, job.out, job.data.options.max_length, student, theirs)
+            found[kind] = rows(
+                texts,
+                targets,
+                job.out,
+                job.data.options.max_length,
+                student,
+                theirs,
+                teachers.values() if alike else (),
+            )
         return [found[kind] for kind in kinds], told

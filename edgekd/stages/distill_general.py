@@ -10,6 +10,7 @@ from edgekd import hub
 from edgekd.artifact import TOKENIZER
 from edgekd.corpus import lines
 from edgekd.data_options import DataOptions
+from edgekd.errors import EdgekdError
 from edgekd.options import IsAside, IsFile, IsPretrained
 from edgekd.stage import Job, Stage
 from edgekd.start import Shape
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 
 
 class DistillGeneral(Stage):
-    """Distills a pretrained encoder on plain text, by its insides alone (Jiao et al. 2020, section 3.2): hidden states
-    and attention, in the paper's code without the embeddings.
+    """Distills a pretrained encoder on plain text, by its insides alone: embeddings, hidden states and attention
+    (Jiao et al. 2020, section 3.2).
 
     The result knows no task, so that it is not scored; `distill` and `finetune` start from it by model: {from: STEP}.
     It depends on no recipe's data: every recipe with this step shares it.
@@ -47,14 +48,21 @@ class DistillGeneral(Stage):
     )
 
     def check(self, data: DataOptions) -> None:
+        if fixed := {"name", "data", "teacher"} & self.phase.keys():
+            raise EdgekdError(
+                f"phase.{min(fixed)} cannot be set: this stage has one teacher and one text", "Leave it out."
+            )
         self.schedule()
+
+    def needs(self) -> tuple[str, ...]:
+        return (*self.libraries, *(("scipy",) if self.phase.get("mapping") == "emd" else ()))
 
     def schedule(self) -> "Phase":
         from edgekd.kd.phase import Phase, Terms
 
         usual = Phase(
             name="general",
-            terms=Terms(hidden=1.0, attention=1.0),
+            terms=Terms(embedding=1.0, hidden=1.0, attention=1.0),
             teacher="pretrained",
             data="general",
             epochs=3,
@@ -82,7 +90,7 @@ class DistillGeneral(Stage):
         save_tokenizer(folder, job.scratch)
         same_vocabulary(job.out / TOKENIZER, job.scratch / TOKENIZER, [phase])
         texts = [(line,) for line in lines(Path(self.corpus))[: self.rows]]
-        learning = [rows(texts, None, job.out, self.max_length, student)]
+        learning = [rows(texts, None, job.out, self.max_length, student, teachers=[teacher])]
         learner = Learner(student, {"pretrained": teacher}, [phase])
         facts = fit(learner, [phase], learning, job, self.precision, self.checkpoint_s, self.teacher_cache_gb)
         return {**facts, "rows": len(texts), "phases": [phase.model_dump(mode="json")]}

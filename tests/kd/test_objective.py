@@ -43,7 +43,7 @@ def batch(made: Learner, phases: Phase, kept: Path | None = None) -> dict[str, A
         assert tap is not None
         outputs = Outputs.of(tap.model, made.reads([phases]), rows.lengths, kept)
         outputs.fill(tap, rows, 0, CPU, lambda done: None)
-        arrays["outputs"] = outputs.batch(list(range(6)))  # type: ignore[assignment]
+        arrays["outputs"] = outputs.batch(list(range(6)), made.reads([phases]))  # type: ignore[assignment]
     return arrays
 
 
@@ -156,6 +156,19 @@ def test_half_dead_terms_are_doubted(encoder: Path, loss: Any) -> None:
     teacher = load_classifier(encoder)
     doubts = check(shaped(teacher, Shape(layers=2)), {"tuned": teacher}, [phase(terms=Terms(soft=1), soft_loss=loss)])
     assert len(doubts) == 1 and "two classes" in doubts[0]
+
+
+def test_teachers_of_two_sizes(encoder: Path, tmp_path: Path) -> None:
+    tuned, other = load_classifier(encoder), load_classifier(build_encoder(tmp_path, layers=4, width=16))
+    phases = [phase(terms=Terms(hidden=1), teacher="pretrained")]
+    with pytest.raises(EdgekdError, match="the pretrained teacher has 4 layers of 16, the other 4 layers of 32"):
+        check(shaped(tuned, Shape(layers=2)), {"tuned": tuned, "pretrained": other}, phases)
+
+
+def test_a_term_over_a_batch_is_doubted_in_parts(encoder: Path) -> None:
+    teacher = load_classifier(encoder)
+    torn = phase(terms=Terms(contrastive=1), accumulate=4)
+    assert "of which it sees 1/4" in check(shaped(teacher, Shape(layers=2)), {"tuned": teacher}, [torn])[0]
 
 
 def test_minilm_needs_as_many_heads(encoder: Path, tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def test_kept_outputs_are_the_teachers(encoder: Path, tmp_path: Path) -> None:
     mask = batch["attention_mask"]
     with torch.no_grad():
         live = tap.trace(batch, NEEDS)
-    found = Trace.kept(kept.batch(np.array(chosen)), mask, tap.model)
+    found = Trace.kept(kept.batch(np.array(chosen), NEEDS), mask, tap.model)
     torch.testing.assert_close(found.logits, live.logits)
     for name in ("hidden", "scores", "queries", "keys", "values"):
         ours, theirs = getattr(found, name), getattr(live, name)
@@ -44,6 +44,16 @@ def test_kept_outputs_are_the_teachers(encoder: Path, tmp_path: Path) -> None:
         valid = mask[:, None, :, None] * mask[:, None, None, :] if name == "scores" else mask[:, :, None]
         for layer, states in ours.items():
             torch.testing.assert_close(states, theirs[layer] * valid, rtol=1e-3, atol=1e-3)
+
+
+def test_a_reader_gets_the_layers_it_asks_for(encoder: Path, tmp_path: Path) -> None:
+    rows = tokens(8)
+    tap = Tap(load_classifier(encoder).eval())
+    kept = Outputs.of(tap.model, NEEDS, rows.lengths, tmp_path / "outputs")
+    kept.fill(tap, rows, 0, CPU, lambda done: None)
+    whole, part = (kept.batch([1, 5], needs) for needs in (NEEDS, Needs(hidden=frozenset({4}))))
+    assert set(part) == {"logits", "hidden"} and set(part["hidden"]) == {4}
+    assert torch.equal(part["hidden"][4], whole["hidden"][4])
 
 
 def test_the_size_is_known_before(encoder: Path, tmp_path: Path) -> None:

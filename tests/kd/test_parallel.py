@@ -44,6 +44,26 @@ def test_two_processes_reach_what_one_does(encoder: Path, tmp_path: Path, alone:
     assert [record["phase"] for record in history] == ["insides", "insides", "outputs", "outputs"]
 
 
+def test_a_part_counts_by_its_rows(encoder: Path, tmp_path: Path) -> None:
+    """A batch of 5 in 4 parts: two rows, and three times one."""
+    from edgekd.kd.encoder import load_classifier
+    from edgekd.kd.objective import Learner
+    from edgekd.kd.phase import Phase, Terms
+    from edgekd.kd.training import Training
+    from tests.kd.test_training import rows
+
+    found = []
+    for parts in (1, 4):
+        phase = Phase(name="hard", terms=Terms(hard=1), epochs=1, batch_size=5, accumulate=parts, learning_rate=1e-9)
+        torch.manual_seed(0)
+        model = load_classifier(encoder, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+        training = Training(
+            Learner(model, {}, [phase]), [phase], [rows(5)], 5, tmp_path / str(parts), lambda *_: None, "fp32"
+        )
+        found.append(training.run()[0]["loss"])
+    assert found[1] == pytest.approx(found[0], rel=1e-5)
+
+
 def test_a_step_in_parts_is_a_step(encoder: Path, tmp_path: Path, alone: dict[str, torch.Tensor]) -> None:
     train(encoder, tmp_path, accumulate=2)
     same(load_file(tmp_path / "student.safetensors"), alone)

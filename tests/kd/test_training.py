@@ -132,3 +132,28 @@ def test_fp32_and_bf16_agree(learner: Callable[[], Learner], tmp_path: Path) -> 
         found[precision] = [record["loss"] for record in history]
     assert found["bf16"] == pytest.approx(found["fp32"], rel=0.05)
     assert found["bf16"] != found["fp32"]
+
+
+def test_phases_that_share_rows_share_what_is_kept_and_read_their_own(encoder: Path, tmp_path: Path) -> None:
+    """Two layers' relations are kept; each phase reads one. Nothing is kept when the last has ended."""
+    phases = [
+        Phase(name=f"layer{layer}", terms=Terms(relations=1, soft=1), relation_layer=layer, epochs=1, batch_size=8)
+        for layer in (2, 3)
+    ]
+    found = {}
+    for name, room in (("kept", 1e9), ("own", 8e4), ("running", 0.0)):
+        teacher = load_classifier(encoder)
+        learner = Learner(copy.deepcopy(teacher), {"tuned": teacher}, phases)
+        scratch = tmp_path / name
+        labels: list[str] = []
+
+        def told(label: str, done: float, total: float, labels: list[str] = labels) -> None:
+            labels.append(label)
+
+        history = Training(learner, phases, ROWS[:1] * 2, 5, scratch, told, "fp32", cache_bytes=room).run()
+        found[name] = [record["loss"] for record in history]
+        fills = {label for label in labels if label.endswith("teacher")}
+        assert len(fills) == {"kept": 1, "own": 2, "running": 0}[name]
+        assert not list(scratch.glob("outputs-*"))
+    assert found["kept"] == pytest.approx(found["running"], rel=1e-3)
+    assert found["own"] == pytest.approx(found["running"], rel=1e-3)

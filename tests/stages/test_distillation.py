@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 from edgekd.artifact import TOKENIZER
 from edgekd.data_options import DataOptions
-from edgekd.errors import EdgekdError
+from edgekd.errors import EdgekdError, RefusedError
 from edgekd.pipeline import run
 from edgekd.recipe import load
 from edgekd.stage import Job
@@ -166,3 +166,64 @@ def test_general_distillation_lowers_its_losses(encoder: Path, text: Path, job: 
     assert facts["rows"] == 48
     for term in ("embedding", "hidden", "attention"):
         assert history(made)[-1][term] < 0.9 * history(made)[0][term], term
+
+
+TEACHER = {"teacher": "t", "model": {"layers": 2, "from": "t"}}
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"method": "logits", "augment": {"copies": 3}}, "augment has no effect"),
+        ({"method": "logits", "general": {"corpus": "text.txt"}}, "general has no effect"),
+        ({"method": "ernie_tiny", "general": {"corpus": "text.txt"}}, "general names none"),
+    ],
+)
+def test_options_that_nothing_reads_are_refused(options: dict[str, Any], told: str) -> None:
+    data = DataOptions.model_validate({"source": "embedded/acceptability"})
+    with pytest.raises(EdgekdError, match=told):
+        Distill.model_validate({**TEACHER, **options}).check(data)
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ("phase: {data: task}", r"phase.data cannot be set"),
+        ("budget: {min_score: 0.5}", r"'general' knows no task"),
+        ("budget: {max_p50_ms: {quick: 3}}", r"'general' knows no task"),
+    ],
+)
+def test_what_an_encoder_without_a_task_cannot_be_held_to(
+    encoder: Path, text: Path, write_recipe: Callable[..., Path], tmp_path: Path, fields: str, told: str
+) -> None:
+    step = f"  - {{id: general, stage: distill_general, model: {encoder}, student: {{layers: 2}}, corpus: {text}, "
+    step += f"{fields}}}"
+    with pytest.raises(EdgekdError, match=told) as caught:
+        load(write_recipe(tmp_path / "one", ("steps:\n", f"steps:\n{step}\n")))
+    assert "recipe.yaml:5:" in str(caught.value.where)
+
+
+def test_its_size_is_held_to_a_budget(
+    encoder: Path, text: Path, write_recipe: Callable[..., Path], tmp_path: Path
+) -> None:
+    step = (
+        f"  - {{id: general, stage: distill_general, model: {encoder}, student: {{layers: 2}}, corpus: {text}, "
+        "phase: {epochs: 1, batch_size: 32}, budget: {max_mb: 0.001}}\n"
+    )
+    recipe = load(write_recipe(tmp_path / "one", ("steps:\n", f"steps:\n{step}")))
+    with pytest.raises(RefusedError, match="budget: megabytes"):
+        run(recipe, Store(tmp_path / "store"), tmp_path / "runs", Quiet())
+
+
+def test_a_student_starts_from_an_encoder_in_torch(write_recipe: Callable[..., Path], tmp_path: Path) -> None:
+    late = "  - {id: again, stage: finetune, model: {from: onnx}}\ndevices:"
+    with pytest.raises(EdgekdError, match="starts from an encoder in torch, and 'onnx' makes onnx"):
+        load(write_recipe(tmp_path / "one", ("devices:", late)))
+
+
+def test_a_run_is_one_process(
+    write_recipe: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(EdgekdError, match="a run is one process"):
+        run(load(write_recipe(tmp_path)), Store(tmp_path / "store"), tmp_path / "runs", Quiet())
