@@ -201,7 +201,10 @@ def test_where_it_cannot_be_made_the_packages_are_named(
 
 @pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGINT])
 def test_it_ends_with_the_run(ending: signal.Signals, recipe: Path, tmp_path: Path) -> None:
-    run = subprocess.Popen(edgekd_("run", "recipe.yaml", "--set", "talk.how=waiting"))
+    run = subprocess.Popen(
+        edgekd_("run", "recipe.yaml", "--set", "talk.how=waiting"),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background job's children ignore it
+    )
     while not (told := list((tmp_path / "runs" / ".store" / "scratch").glob("*/pid"))) or not told[0].read_text():
         assert run.poll() is None
         time.sleep(0.05)

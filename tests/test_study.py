@@ -309,7 +309,7 @@ def test_the_picture_has_a_dot_a_score_and_the_best_on_top() -> None:
 
 def test_the_shipped_study_is_one() -> None:
     study = read(Path(__file__).parents[1] / "recipes" / "studies" / "tinybert_losses.yaml", online=False)
-    assert len(study.variants) == 9 and study.variants[0].name == "base"
+    assert len(study.variants) == 21 and study.variants[0].name == "base"
     assert {recipe.steps[-1].id for variant in study.variants for recipe in variant.recipes.values()} == {"student"}
     assert "student.phases" in study.recipe.overrides  # the offline block, under what the axes set
     settings = {variant.name: variant.recipes[1].steps[1].stage.phases["intermediate"] for variant in study.variants}
@@ -317,6 +317,8 @@ def test_the_shipped_study_is_one() -> None:
         "epochs": 10,
         "learning_rate": 1.5e-4,
         "mapping": "uniform",
+        "attention_loss": "score_mse",
+        "hidden_loss": "mse",
         "terms": {"hidden": 0},
     }
 
