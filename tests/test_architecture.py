@@ -40,7 +40,7 @@ FLOORS = [
     ["kd.losses.*", "kd.mappings", "kd.adaptive_mappings"],
     ["kd.phase", "kd.encoder", "kd.heap", "kd.narrowing", "kd.words", "kd"],
     ["kd.trace", "kd.layers", "kd.student"],
-    ["kd.outputs", "kd.imitation"],
+    ["kd.outputs", "kd.imitation", "kd.checkpoints"],
     ["kd.method", "kd.objective", "kd.graph", "kd.neighbours", "kd.masked_lm", "runtimes.*", "engine"],
     ["kd.methods.*", "kd.training", "kd.augmentation"],
     ["kd.fitting"],

@@ -6,13 +6,11 @@ checkpoint repeats what an undisturbed one does. A batch's rows are the same how
 """
 
 import contextlib
-import json
-import math
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -25,13 +23,13 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from transformers import get_scheduler
 
-from edgekd.errors import EdgekdError
+from edgekd.kd import checkpoints
+from edgekd.kd.checkpoints import Position
 from edgekd.kd.heap import kept_heap
 from edgekd.kd.objective import Learner
 from edgekd.kd.outputs import Outputs
 from edgekd.kd.phase import Phase
 from edgekd.kd.trace import Needs
-from edgekd.store import sync_tree
 from edgekd.tokens import Encoded, batches
 
 if TYPE_CHECKING:
@@ -39,7 +37,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Precision = Literal["auto", "fp32", "bf16"]
-_LEARNER, _STATE, _POSITION, _OUTPUTS = "learner.safetensors", "state", "position.json", "outputs"
+_LEARNER, _STATE, _OUTPUTS = "learner.safetensors", "state", "outputs"
 _NO_DECAY = ("bias", "LayerNorm", "layer_norm", "norm.weight")
 
 
@@ -111,7 +109,7 @@ class Training:
             dataloader_config=DataLoaderConfiguration(split_batches=True),  # a batch is shared, not one a process
         )
         self.learner.place(accelerator.device)
-        position, saved = _last(self.scratch)
+        position, saved = checkpoints.last(self.scratch)
         if saved is not None and not position.step:
             # A tied weight is stored once, so not every name is there.
             self.learner.load_state_dict(load_file(saved / _LEARNER), strict=False)
@@ -120,17 +118,16 @@ class Training:
             self.learner.begin(self.phases[number])
             with kept_heap():
                 self._phase(accelerator, wrapped, number, position, saved if position.step else None)
-            position = _Position(number + 1, 0, position.history, {})
-            weights = _weights(self.learner)
+            position = Position(number + 1, 0, position.history, {})
             if accelerator.is_main_process:
-                _save(self.scratch, position, lambda folder, weights=weights: save_file(weights, folder / _LEARNER))  # type: ignore[misc]
+                checkpoints.save(self.scratch, position, partial(_save_learner, checkpoints.weights(self.learner)))
                 self._forget(number)
         accelerator.free_memory()
         self.learner.to("cpu")
         return position.history
 
     def _phase(
-        self, accelerator: Accelerator, wrapped: nn.Module, number: int, position: "_Position", resume: Path | None
+        self, accelerator: Accelerator, wrapped: nn.Module, number: int, position: "Position", resume: Path | None
     ) -> None:
         phase = self.phases[number]
         if not phase.epochs:
@@ -161,7 +158,7 @@ class Training:
                 self.progress(phase.name, position.step, total)
                 # All randomness is drawn anew at each step, so one process's state is everyone's.
                 if accelerator.is_main_process and self.clock() - last >= self.checkpoint_s:
-                    _save(self.scratch, position, lambda folder: _save_state(accelerator, folder))
+                    checkpoints.save(self.scratch, position, partial(_save_state, accelerator))
                     last = self.clock()
         accelerator._optimizers.clear()
         accelerator._schedulers.clear()
@@ -221,28 +218,6 @@ class Training:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
-@dataclass
-class _Position:
-    """Where training stands; written with each checkpoint."""
-
-    phase: int
-    step: int
-    history: list[dict[str, Any]]
-    sums: dict[str, float]
-
-    def count(self, phase: Phase, terms: dict[str, float], steps: int) -> None:
-        """A step is done; at an epoch's end its means are recorded. Raises EdgekdError where the loss is no number."""
-        self.step += 1
-        for name, value in terms.items():
-            self.sums[name] = self.sums.get(name, 0.0) + value
-        if not math.isfinite(self.sums["loss"]):
-            raise EdgekdError(f"the loss of phase '{phase.name}' is no longer a number", "Lower its learning_rate.")
-        if self.step % steps == 0:
-            means = {name: value / steps for name, value in self.sums.items()}
-            self.history.append({"phase": phase.name, "epoch": self.step // steps, **means})
-            self.sums = {}
-
-
 def _loader(
     accelerator: Accelerator, rows: Rows, order: "Sequence[NDArray[np.int64]]", parts: int
 ) -> Iterator[list[tuple[Any, float]]]:
@@ -300,47 +275,9 @@ def _mix(*numbers: int) -> int:
     return mixed % (2**63 - 1)
 
 
-def _weights(learner: Learner) -> dict[str, Tensor]:
-    """Weights for safetensors, which takes no two names of one tensor."""
-    seen: set[int] = set()
-    kept = {}
-    for name, tensor in learner.state_dict().items():
-        if tensor.data_ptr() not in seen or not tensor.numel():
-            kept[name] = tensor.detach().cpu().contiguous()
-            seen.add(tensor.data_ptr())
-    return kept
+def _save_learner(weights: dict[str, Tensor], folder: Path) -> None:
+    save_file(weights, folder / _LEARNER)
 
 
 def _save_state(accelerator: Accelerator, folder: Path) -> None:
     accelerator.save_state(str(folder / _STATE))
-
-
-def _save(scratch: Path, position: _Position, write: Callable[[Path], None]) -> None:
-    """Write a checkpoint under a temporary name, give it its name, and drop the older ones."""
-    name = f"at-{position.phase:03d}-{position.step:09d}"
-    draft = scratch / f"draft-{os.getpid()}"
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir(parents=True)
-    write(draft)
-    (draft / _POSITION).write_text(json.dumps(vars(position)))
-    sync_tree(draft)
-    shutil.rmtree(scratch / name, ignore_errors=True)
-    draft.replace(scratch / name)
-    for older in _checkpoints(scratch):
-        if older.name < name:
-            shutil.rmtree(older, ignore_errors=True)
-
-
-def _last(scratch: Path) -> tuple[_Position, Path | None]:
-    for draft in scratch.glob("draft-*"):
-        shutil.rmtree(draft, ignore_errors=True)
-    for folder in reversed(list(_checkpoints(scratch))):
-        try:
-            return _Position(**json.loads((folder / _POSITION).read_text())), folder
-        except (OSError, ValueError, TypeError):  # cut off with the machine's power: the one before it serves
-            shutil.rmtree(folder, ignore_errors=True)
-    return _Position(0, 0, [], {}), None
-
-
-def _checkpoints(scratch: Path) -> Iterator[Path]:
-    return iter(sorted(scratch.glob("at-*")))
