@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from edgekd import __version__
+from edgekd.cli_devices import devices
 from edgekd.errors import EdgekdError
 
 if TYPE_CHECKING:
@@ -38,6 +39,9 @@ _ONLINE = click.option(
 @click.version_option(__version__, prog_name="edgekd")
 def cli() -> None:
     """From a teacher to a phone: distill, quantize, export and measure a language model."""
+
+
+cli.add_command(devices)
 
 
 @cli.command()

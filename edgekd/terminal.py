@@ -65,6 +65,10 @@ class Terminal:
         header, rows = study_files.table(results, results.summaries())
         self._table(header, rows, {"variant"})
 
+    def columns(self, header: Sequence[str], rows: Sequence[Sequence[str]], left: Container[str]) -> None:
+        """A table; the columns named in `left` hold words."""
+        self._table(header, rows, left)
+
     def table(self, report: Report) -> None:
         """The report's main columns; the rest stands in report.md."""
         header, rows = report_files.table(report.steps)
