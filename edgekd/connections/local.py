@@ -38,4 +38,9 @@ class Local(Connection):
     """This machine."""
 
     def open(self) -> Link:
+        home = cache.folder()
+        try:
+            home.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise EdgekdError(f"{home}: {error.strerror}", "Name a folder of your own: EDGEKD_CACHE=FOLDER.") from None
         return _Here()

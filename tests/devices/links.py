@@ -74,7 +74,7 @@ def what_is_there_is_checked(again: Callable[[], Link], folder: Path) -> None:
 def a_full_disk_is_told_and_left_clean(link: Link, folder: Path) -> None:
     file = folder / "large.bin"
     file.write_bytes(b"x" * 4_000_000)
-    with pytest.raises(EdgekdError, match="large.bin cannot be put on the device"):
+    with pytest.raises(EdgekdError, match=r"large\.bin cannot be put on the device"):
         link.push(file)
     assert not [line for line in link.run(["ls", "-R", link.home], {}) if "half" in line]
     small = folder / "small.bin"

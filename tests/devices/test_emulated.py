@@ -67,11 +67,11 @@ def test_a_wrong_host_key(pi: Device, tmp_path: Path) -> None:
     known = tmp_path / "known_hosts"
     kind, key, *_ = (tmp_path / "key.pub").read_text().split()
     known.write_text(f"[127.0.0.1]:{ssh(pi).port} {kind} {key}\n")
-    with pytest.raises(EdgekdError, match="the host key of 127.0.0.1 is not the one that is known") as caught:
+    with pytest.raises(EdgekdError, match=r"the host key of 127\.0\.0\.1 is not the one that is known") as caught:
         ssh(pi, known_hosts=str(known)).open()
     assert "ssh-keygen -R" in caught.value.hint
     known.write_text("")
-    with pytest.raises(EdgekdError, match="the host key of 127.0.0.1 is not known"):
+    with pytest.raises(EdgekdError, match=r"the host key of 127\.0\.0\.1 is not known"):
         ssh(pi, known_hosts=str(known)).open()
 
 
@@ -88,7 +88,7 @@ def test_a_dead_port(remote: Device) -> None:
             dead: Any = ssh(remote, port=9)
         case Adb(adb=adb):
             dead = Adb(serial="127.0.0.1:9", adb=adb)
-    with pytest.raises(EdgekdError, match="no sshd at this port|no such phone is connected: 127.0.0.1:9"):
+    with pytest.raises(EdgekdError, match=r"no sshd at this port|no such phone is connected: 127\.0\.0\.1:9"):
         dead.open()
 
 
@@ -150,7 +150,7 @@ def test_a_killed_agent_is_told(remote: Device) -> None:
         asked = hold(board)
         for pid in agents(remote):
             os.kill(pid, signal.SIGKILL)
-        with pytest.raises(EdgekdError, match="on the device ended with status|over ssh to"):
+        with pytest.raises(EdgekdError, match=r"on the device ended with status|over ssh to"):
             next(asked)
 
 

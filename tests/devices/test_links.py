@@ -92,7 +92,7 @@ def test_what_adb_says_is_told_in_words_about_the_phone(told: str, problem: str,
 
 
 def test_a_program_that_is_missing_is_named(tmp_path: Path) -> None:
-    with pytest.raises(EdgekdError, match="no such program"):
+    with pytest.raises(EdgekdError, match="No such file"):
         Adb(adb=str(tmp_path / "none")).open()
 
 
