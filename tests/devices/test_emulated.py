@@ -1,5 +1,6 @@
 """Over real daemons on loopback: a Debian sshd and a Debian adbd in arm64 roots. `make test-emulated`."""
 
+import json
 import os
 import signal
 import subprocess
@@ -9,13 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from edgekd import pipeline
 from edgekd.board import Board
+from edgekd.cli import cli
 from edgekd.connections.adb import Adb
 from edgekd.connections.ssh import Ssh
 from edgekd.device import Device
 from edgekd.doctor import examine
 from edgekd.errors import EdgekdError
+from edgekd.recipe import load
+from edgekd.store import Store
+from tests.conftest import Quiet, Ran
 from tests.devices import links
 
 pytestmark = pytest.mark.emulated
@@ -176,3 +183,43 @@ def test_two_hosts_do_not_measure_at_once(remote: Device) -> None:
         asked.close()
         with second.alone():
             assert said == []
+
+
+# The chain: what a recipe makes here is scored there, and no latency of an emulator is stated.
+
+TARGETS = """\
+  - {id: openvino_int8, stage: export_openvino, source: student, precision: int8, max_drop: 0.1}
+  - {id: tflite, stage: export_tflite, source: student, lengths: [16]}
+  - {id: tflite_int8, stage: export_tflite, source: student, precision: int8, lengths: [16], max_drop: 0.1}
+devices: [quick, DEVICE]
+"""
+
+
+def test_a_recipe_is_scored_there_and_agrees(remote: Device, write_recipe: Callable[..., Path], tmp_path: Path) -> None:
+    for library in ("litert_torch", "ai_edge_litert", "openvino", "nncf"):
+        pytest.importorskip(library)
+    file = Path(__file__).parents[2] / ".emulated" / remote.name / f"{remote.name}.yaml"
+    recipe = write_recipe(tmp_path, ("devices: [quick]\n", TARGETS.replace("DEVICE", str(file))))
+    report = pipeline.run(load(recipe), Store(tmp_path / "store"), tmp_path / "runs", Quiet())
+    served = {"onnx", "onnx_int8", "tflite", "tflite_int8"} | ({"openvino_int8"} if remote.name == "pi" else set())
+    for step in report.steps:
+        there = [timing for timing in step.timings if timing.device == remote.name]
+        assert bool(there) == (step.step in served)
+        for timing in there:
+            gates = {gate.name: gate for gate in step.gates}
+            assert gates[f"share of answers as on this machine on {remote.name}"].value == 1
+            assert timing.fingerprint["architecture"] == "aarch64" and len(timing.latency.seconds) == 5
+            assert ("int8" in timing.precision) == ("int8" in step.step)
+            assert timing.latency.percentile(50) is None and "emulated hardware" in timing.doubts[0]
+    table = (tmp_path / "runs" / "small" / "report.md").read_text()
+    assert table.count("| emulated |") >= len(served)
+
+
+def test_bench_without_a_recipe(remote: Device, ran: Ran, tmp_path: Path) -> None:
+    file = Path(__file__).parents[2] / ".emulated" / remote.name / f"{remote.name}.yaml"
+    argv = ["devices", "bench", str(file), str(ran.folder / "onnx_int8"), "--json", str(tmp_path / "out.json")]
+    done = CliRunner().invoke(cli, argv, catch_exceptions=False)
+    assert done.exit_code == 0 and "emulated" in done.output and "100.0%" in done.output
+    (entry,) = json.loads((tmp_path / "out.json").read_text())
+    assert entry["percentiles"] == {"p50": None, "p90": None, "p99": None}
+    assert entry["timing"]["fingerprint"]["architecture"] == "aarch64"
