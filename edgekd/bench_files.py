@@ -52,6 +52,18 @@ def over_time(found: Sequence[Benched]) -> list[str]:
     return lines
 
 
+def operators(found: Sequence[Benched]) -> list[str]:
+    """Where the time of an inference goes, by kind of operator, the longest first."""
+    lines = []
+    for entry in found:
+        spent = entry.timing.operators
+        if spent:
+            lines.append(f"{entry.artifact}, {entry.shape}, {entry.timing.threads} threads, by operator:")
+            whole = sum(spent.values())
+            lines += [f"  {seconds / whole:4.0%} {1e3 * seconds:8.3f} ms  {name}" for name, seconds in spent.items()]
+    return lines
+
+
 def to_json(found: Sequence[Benched]) -> list[dict[str, Any]]:
     return [
         {**asdict(entry), "percentiles": {f"p{rank}": _percentile(entry.timing, rank) for rank in FEWEST}}

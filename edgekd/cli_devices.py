@@ -63,6 +63,7 @@ def doctor(name: str) -> None:
 @click.option("--threads", default="", metavar="N,N", help="Thread counts. [the device file's]")
 @click.option("--runs", type=click.IntRange(5), help="Timed inferences in all. [the device file's]")
 @click.option("--sustained", metavar="TIME", help="One process for so long, such as 10m: latency and heat over time.")
+@click.option("--profile", is_flag=True, help="Tell where the time goes, by kind of operator.")
 @click.option("--json", "out", type=click.Path(path_type=Path), help="Write every raw sample to this file.")
 def bench(
     name: str,
@@ -73,6 +74,7 @@ def bench(
     threads: str,
     runs: int | None,
     sustained: str | None,
+    profile: bool,
     out: Path | None,
 ) -> None:
     """Measure artifacts (runs/NAME/STEP) on a device, without a recipe: answers against this machine's, then times.
@@ -93,6 +95,8 @@ def bench(
         given["min_runs"] = runs
     if sustained:
         given |= {"max_s": _seconds(sustained), "min_runs": 10**9, "repeats": 1}
+    if profile:
+        given["profile"] = True
     device = device.model_copy(update={"run": device.run.model_copy(update=given)})
     shapes = [
         benching.Shape(length, batch)
@@ -103,7 +107,11 @@ def bench(
     with Terminal() as terminal:
         found = benching.bench(device, artifacts, rows, shapes, terminal.progress)
         terminal.columns(bench_files.HEADER, bench_files.rows(found), {"artifact", "batch x length"})
-        for line in (*bench_files.over_time(found), *(f"doubt: {doubt}" for doubt in bench_files.doubts(found))):
+        for line in (
+            *bench_files.over_time(found),
+            *bench_files.operators(found),
+            *(f"doubt: {doubt}" for doubt in bench_files.doubts(found)),
+        ):
             terminal.say(line)
     if out is not None:
         write_text(out, json.dumps(bench_files.to_json(found)) + "\n")

@@ -28,6 +28,9 @@ class RunOptions(Options):
     max_start_c: float | None = Field(
         None, description="Wait, up to ten minutes, until the processor is not warmer than this many degrees Celsius"
     )
+    profile: bool = Field(
+        False, description="Tell where an inference's time goes, by kind of operator, in a process of its own"
+    )
     score_rows: int | None = Field(
         None, ge=8, description="Score this many dev rows there, in a seeded order; default: all of them"
     )

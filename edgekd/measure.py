@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Progress = Callable[[str, float, float], None]
+_PROFILED = 100
 _WATCH_S = 5.0  # how often a timed process tells the machine's state; it is told between two inferences
 _TOKENIZER_TEXTS = 200
 
@@ -119,6 +120,8 @@ def time(
                 job["skip"] = (done - 1) * job["runs"]
                 processes.append({record["kind"]: record for record in board.ask(job)})
                 progress(f"timing on {device.name}", done, run.repeats)
+            profiled = run.profile and not device.emulated
+            operators = _operators(artifact, sample.tokens, board, threads) if profiled else {}
     return Timing(
         device=device.name,
         runtime=job["runtime"],
@@ -139,7 +142,19 @@ def time(
         when=datetime.now(UTC).isoformat(timespec="seconds"),
         precision=facts["precision"],
         states=tuple(state for process in processes for state in process["samples"]["states"]),
+        operators=operators,
     )
+
+
+def _operators(artifact: Artifact, tokens: Encoded, board: Board, threads: int) -> dict[str, float]:
+    """Seconds of one inference by kind of operator, the mean over some rows, in a process of its own."""
+    with tempfile.TemporaryDirectory(prefix="edgekd-") as folder:
+        inputs = Path(folder, "inputs.npz")
+        _pack(Encoded(tokens.ids[:_PROFILED], tokens.types[:_PROFILED]), inputs)
+        job = {**_job(artifact, board, inputs), "do": "profile", "threads": threads}
+        told = {record["kind"]: record for record in board.ask(job)}
+    seconds: dict[str, float] = told["profile"]["seconds"]
+    return seconds
 
 
 def to_json(timing: Timing) -> dict[str, Any]:

@@ -106,6 +106,7 @@ class Timing:
     when: str
     precision: str
     states: tuple[Mapping[str, Any], ...] = ()  # edgekd.state, before and after each process's timed runs
+    operators: Mapping[str, float] = field(default_factory=dict)  # seconds of an inference by kind, profiled apart
 
     @property
     def doubts(self) -> tuple[str, ...]:

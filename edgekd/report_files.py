@@ -164,6 +164,11 @@ def _devices(steps: Iterable[StepReport]) -> list[str]:
         told = ((name, shorten(str(value), 80, placeholder=" ...")) for name, value in timing.fingerprint.items())
         facts = ", ".join(f"{name} {value}" for name, value in told)
         lines.append(f"- {device}: {runtime}, threads {threads}, {facts}")
+    for step, timing in timed:
+        if timing.operators:
+            whole = sum(timing.operators.values())
+            spent = ", ".join(f"{name} {seconds / whole:.0%}" for name, seconds in list(timing.operators.items())[:6])
+            lines.append(f"- {step.step} on {timing.device}, where its time goes: {spent}")
     return lines
 
 

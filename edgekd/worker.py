@@ -3,12 +3,13 @@
 It reads one JSON job from standard input and tells records (edgekd.records) on standard output. It ends by itself when
 standard input is closed, and when the job's deadline has passed.
 
-A job: {"do": "score" | "time" | "probe" | "hold", "deadline": S, ...}
+A job: {"do": "score" | "time" | "profile" | "probe" | "hold", "deadline": S, ...}
     score  "artifact": FOLDER, "runtime": NAME, "threads": N, "inputs": FILE.npz, "longest": FILE.npz, "outputs":
            FILE.npy   writes logits of all rows; says memory and precision
     time   the first four, and "cores": "all" | "big", "batch": N, "runs": N, "skip": N, "max_s": S, "warmup_s": S,
            "watch_s": S, "texts": [...], "max_start_c": C | null   says the seconds of each from row SKIP, and the
            machine's state before, after, and every watch_s seconds
+    profile  as score, without the files it writes   says the seconds of each kind of operator
     probe  "folder": FOLDER   says what the machine is and how it is now
     hold   "lock": FILE, "holder": TEXT   says when no one else measures here, and keeps it so until it ends
 """
@@ -93,7 +94,10 @@ def _measure(job: dict[str, Any]) -> None:
         device = EngineDevice("cpu", job["threads"])
         executable = engine.compile(Path(job["artifact"]), device, runtime=job["runtime"])
         say("load", seconds=time.perf_counter() - start)
-        if job["do"] == "score":
+        if job["do"] == "profile":
+            executable.run(rows[0])
+            say("profile", seconds=executable.profile(rows))
+        elif job["do"] == "score":
             for row in rows:
                 executable.run(row)
             memory = executable.memory()

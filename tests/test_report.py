@@ -3,7 +3,7 @@
 import pytest
 from scipy import stats
 
-from edgekd.report import FEWEST, Latency, _order_interval
+from edgekd.report import FEWEST, Latency, Timing, _order_interval
 
 
 def latency(*processes: list[float], cpu: float = 0.0) -> Latency:
@@ -45,3 +45,24 @@ def test_doubts() -> None:
     drifting = latency([1.0] * 350 + [2.0] * 350)
     assert any("drifted" in doubt for doubt in drifting.doubts)
     assert any("fresh processes differ by 50%" in doubt for doubt in latency([1.0] * 400, [1.5] * 400).doubts)
+
+
+def timed(*states: dict[str, object], emulated: bool = False) -> Timing:
+    usual = {"celsius": None, "mhz": None, "throttled": None, "throttled_before": None, "load": None}
+    found = Latency(((1.0,) * 700,), 699.0, emulated)
+    told = tuple({**usual, **state} for state in states)
+    return Timing("pi", "onnxruntime", 1, {}, (), (), found, Latency(()), None, None, "", "fp32", told)
+
+
+def test_what_the_machine_told_while_it_was_timed() -> None:
+    assert timed({"celsius": 50.0, "throttled": [], "throttled_before": []}, {"celsius": 59.0}).doubts == ()
+    assert timed({"celsius": 50.0}, {"celsius": 61.0}).doubts == ("the processor warmed from 50 to 61 degrees Celsius",)
+    now = timed({"throttled": ["under-voltage"], "throttled_before": ["under-voltage"]}).doubts
+    assert now == ("the board held itself back while it was timed: under-voltage",)
+    assert "since its start: throttled" in timed({"throttled": [], "throttled_before": ["throttled"]}).doubts[0]
+
+
+def test_an_emulated_device_states_no_percentile() -> None:
+    found = timed(emulated=True)
+    assert all(found.latency.percentile(rank) is None for rank in FEWEST)
+    assert found.doubts == ("emulated hardware: no latency is stated",)

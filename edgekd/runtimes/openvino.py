@@ -1,6 +1,7 @@
 """OpenVINO: serves model.xml and model.bin, on processors, GPUs and NPUs."""
 
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +9,8 @@ from edgekd.errors import EdgekdError
 from edgekd.runtime import EngineDevice, Executable, Runtime, summary
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from numpy.typing import NDArray
 
     from edgekd.runtime import Arrays, Shape
@@ -41,14 +44,15 @@ class OpenVino(Runtime):
             model = core.read_model(str(artifact / "model.xml"))
             if shape is not None:
                 model.reshape({entry.any_name: list(shape) for entry in model.inputs})
-            return _Compiled(core.compile_model(model, place, settings))
+            again = partial(core.compile_model, model, place, {**settings, "PERF_COUNT": True})
+            return _Compiled(core.compile_model(model, place, settings), again)
         except RuntimeError as error:
             raise self.refused(artifact, error) from None
 
 
 class _Compiled(Executable):
-    def __init__(self, compiled: Any) -> None:
-        self._compiled, self._request = compiled, compiled.create_infer_request()
+    def __init__(self, compiled: Any, again: "Callable[[], Any]") -> None:
+        self._compiled, self._request, self._again = compiled, compiled.create_infer_request(), again
         self._inputs = [entry.any_name for entry in compiled.inputs]
 
     def infer(self, inputs: "Arrays") -> "dict[str, NDArray[Any]]":
@@ -66,6 +70,17 @@ class _Compiled(Executable):
                 packed = kind[1:] in ("4", "8") and operator.get_input_element_type(0).is_real()
                 counts[_NAMES.get(kind, kind) + (" weights" if packed else "")] += 1
         return summary(counts)
+
+    def profile(self, rows: "Sequence[Arrays]") -> dict[str, float]:
+        request = self._again().create_infer_request()
+        spent: Counter[str] = Counter()
+        for number, row in enumerate([*rows, *rows]):
+            request.infer({name: row[name] for name in self._inputs})
+            if number < len(rows):
+                continue  # it compiles a kernel for each new length: the first time is not what serving costs
+            for node in request.profiling_info:
+                spent[node.node_type] += node.real_time.total_seconds()
+        return {name: seconds / len(rows) for name, seconds in spent.most_common() if seconds}
 
     def release(self) -> None:
         self._request = self._compiled = None

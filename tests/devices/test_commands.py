@@ -72,6 +72,16 @@ def test_bench_lengths_and_batches_on_texts_of_ones_own(ran: Ran, tmp_path: Path
     assert middle[8, 16] > middle[1, 4]
 
 
+def test_bench_tells_where_the_time_goes(ran: Ran, tmp_path: Path) -> None:
+    done = call("bench", "quick", str(ran.folder / "onnx"), "--profile", "--json", "out.json")
+    assert done.exit_code == 0, done.output
+    (entry,) = json.loads((tmp_path / "out.json").read_text())
+    spent = entry["timing"]["operators"]
+    assert {"MatMul", "Gather"} <= spent.keys() and all(seconds > 0 for seconds in spent.values())
+    assert list(spent.values()) == sorted(spent.values(), reverse=True)
+    assert "by operator" in done.output and " ms  MatMul" in done.output
+
+
 def test_sustained_tells_latency_over_time(ran: Ran, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edgekd.measure._WATCH_S", 0.1)
     done = call("bench", "quick", str(ran.folder / "onnx"), "--sustained", "2s")
