@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,7 +23,9 @@ def emulated(name: str) -> Iterator[Device]:
     if missing:
         pytest.skip(f"not installed: {', '.join(missing)} (Debian's packages)")
     script, folder = ROOT / "devices" / "emulated" / f"{name}.sh", ROOT / ".emulated" / name
-    done = subprocess.run([script, "start", folder], capture_output=True, text=True)
+    # Its wheels are of the versions that this Python has: labels of both are of one code.
+    environment = {**os.environ, "PYTHON": sys.executable}
+    done = subprocess.run([script, "start", folder], capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
     yield load_device(str(folder / f"{name}.yaml"), ROOT)
     subprocess.run([script, "stop", folder], check=True)
