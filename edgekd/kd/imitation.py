@@ -3,11 +3,13 @@
 from collections.abc import Callable
 from functools import cached_property
 
-from torch import Tensor, nn
+import torch
+from torch import Tensor
 
 from edgekd.kd import mappings
-from edgekd.kd.layers import Attended, Fixed, Flow, Layers, Moved, States
-from edgekd.kd.losses import pooled, relations
+from edgekd.kd.beside import Beside
+from edgekd.kd.layers import Attended, Fixed, Layers, Moved, States
+from edgekd.kd.losses import pooled, relations, uncertainty
 from edgekd.kd.losses.attention import ATTENTION
 from edgekd.kd.losses.hidden import ANY_WIDTH, HIDDEN
 from edgekd.kd.losses.logits import LOGITS, NEEDS_TARGETS
@@ -24,7 +26,7 @@ def reads(phase: Phase, student: int, teacher: int) -> tuple[Needs, Needs]:
         chosen = mappings.resolve(phase.mapping, student, teacher)
         learning = frozenset(number for number, layers in enumerate(chosen, start=1) if layers)
         taught = frozenset(mappings.layers_read(phase.mapping, student, teacher))
-    states = bool(terms.hidden or terms.cls or terms.pooled or terms.contrastive or phase.mapping == "attention")
+    states = bool(terms.states or phase.mapping == "attention")
     last = (student, phase.relation_layer or teacher) if terms.relations else (0, 0)
 
     def needs(layers: frozenset[int], relation: int) -> Needs:
@@ -41,17 +43,16 @@ def reads(phase: Phase, student: int, teacher: int) -> tuple[Needs, Needs]:
 class Imitation:
     """One batch's comparison of a student with a teacher."""
 
-    def __init__(
-        self, phase: Phase, ours: Trace, theirs: Trace, projection: nn.Linear | None, flow: Flow | None, seed: int
-    ) -> None:
+    def __init__(self, phase: Phase, ours: Trace, theirs: Trace, beside: Beside, seed: int) -> None:
         self._phase, self._ours, self._theirs = phase, ours, theirs
-        self._projection, self._flow, self._seed = projection, flow, seed
+        self._beside, self._seed = beside, seed
 
     def terms(self, labels: Tensor | None) -> dict[str, Tensor]:
         """The weighted terms, scalars, by name."""
         made: dict[str, Callable[[], Tensor]] = {
             "embedding": self._embedding,
             "hidden": self._hidden,
+            "uncertainty": self._uncertainty,
             "attention": self._attention,
             "cls": lambda: self._vectors(lambda states: states[:, 0], pooled.pkd),
             "pooled": lambda: self._vectors(self._mean, pooled.pkd),
@@ -69,17 +70,39 @@ class Imitation:
         return self._compared(self._states[0], self._theirs.hidden[0])
 
     def _hidden(self) -> Tensor:
-        return self._layers.loss(self._states, self._theirs.hidden, self._compared)
+        return self._summed(self._states, self._theirs.hidden, self._compared)
+
+    def _uncertainty(self) -> Tensor:
+        phase, estimators = self._phase, self._beside.estimators
+        assert estimators is not None
+        scales = {layer: estimators[str(layer)](states) for layer, states in self._projected.items() if layer}
+
+        def cost(layer: int, ours: Tensor, theirs: Tensor) -> Tensor:
+            given = ours, theirs, scales[layer], self._ours.mask
+            match phase.uncertainty_loss:
+                case "laplace":
+                    return uncertainty.laplace(*given, phase.uncertainty_prior)
+                case "gaussian":
+                    return uncertainty.gaussian(*given)
+                case "weighted":
+                    return uncertainty.weighted(*given)
+
+        return torch.stack(list(self._layers.losses(self._projected, self._theirs.hidden, cost).values())).sum()
 
     def _attention(self) -> Tensor:
         loss = ATTENTION[self._phase.attention_loss]
-        return self._layers.loss(
+        return self._summed(
             self._ours.scores, self._theirs.scores, lambda ours, theirs: loss(ours, theirs, self._ours.mask)
         )
 
+    def _summed(self, ours: States, theirs: States, loss: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        """The sum of a loss over the student's layers."""
+        losses = self._layers.losses(ours, theirs, lambda layer, mine, other: loss(mine, other))
+        return torch.stack(list(losses.values())).sum()
+
     def _vectors(self, of: Callable[[Tensor], Tensor], loss: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
         """A loss between one vector a row, made of each layer's states."""
-        return self._layers.loss(self._projected, self._theirs.hidden, lambda ours, theirs: loss(of(ours), of(theirs)))
+        return self._summed(self._projected, self._theirs.hidden, lambda ours, theirs: loss(of(ours), of(theirs)))
 
     def _mean(self, states: Tensor) -> Tensor:
         return pooled.mean_pooled(states, self._ours.mask)
@@ -113,15 +136,17 @@ class Imitation:
 
     @cached_property
     def _projected(self) -> States:
-        project = self._projection or nn.Identity()
+        project = self._beside.projection
+        if project is None or not self._phase.projected:
+            return self._ours.hidden
         return {layer: project(states) for layer, states in self._ours.hidden.items()}
 
     @cached_property
     def _layers(self) -> Layers:
         match self._phase.mapping:
             case "emd":
-                assert self._flow is not None
-                return Moved(self._flow)
+                assert self._beside.flow is not None
+                return Moved(self._beside.flow)
             case "attention":
                 return Attended(self._projected, self._theirs.hidden)
             case mapping:

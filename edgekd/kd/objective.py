@@ -1,7 +1,6 @@
-"""The objective of a phase: a student, its projection and its teachers in one module whose forward is the loss."""
+"""The objective of a phase: a student, what trains beside it and its teachers; the module's forward is the loss."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from fnmatch import fnmatch
 from typing import Any
 
 import torch
@@ -9,20 +8,19 @@ from torch import Tensor, nn
 
 from edgekd.errors import EdgekdError
 from edgekd.kd import mappings
+from edgekd.kd.beside import Beside
 from edgekd.kd.encoder import depth
 from edgekd.kd.imitation import Imitation, reads
-from edgekd.kd.layers import Flow
 from edgekd.kd.losses import logits
 from edgekd.kd.losses.relations import check_heads
+from edgekd.kd.parts import PARTS, named
 from edgekd.kd.phase import Phase
 from edgekd.kd.trace import Needs, Tap, Trace
 
 
 class Learner(nn.Module):
-    """What is trained: the student and, where phases compare hidden states, one projection to the teacher's width.
+    """What is trained: the student, and the modules beside it that phases need and that are dropped at the end.
 
-    The projection W_h (d_S -> d_T) is shared by all layers and the embedding output, as in TinyBERT's code; it is
-    learnt, kept from phase to phase, and dropped at the end. For equal widths it starts as the identity.
     `teachers` are by the names that phases call them.
     """
 
@@ -31,9 +29,7 @@ class Learner(nn.Module):
         insides = any(phase.terms.insides for phase in phases)
         first = next(iter(teachers.values()), None)
         self.student = student
-        self.projection = _projection(student, first) if first is not None and insides else None
-        moved = first is not None and any(phase.mapping == "emd" for phase in phases)
-        self.flow = Flow(depth(student), depth(first)) if moved else None
+        self.beside = Beside(student, first, phases)
         self._tap = Tap(student, insides)
         # In a tuple, so that the teachers are no part of this module: they are neither trained nor checkpointed.
         self._teachers = (
@@ -51,13 +47,16 @@ class Learner(nn.Module):
         """Train by this phase from here on. Raises EdgekdError where it freezes what there is not, or everything."""
         self.phase = phase
         names = [name for name, _ in self.student.named_parameters()]
+        frozen: set[str] = set()
         for pattern in phase.freeze:
-            if not any(fnmatch(name, pattern) for name in names):
+            if not (found := named(self.student, names, pattern)):
                 raise EdgekdError(f"phase '{phase.name}' freezes '{pattern}': no parameter is called so", _some(names))
-        for name, parameter in self.student.named_parameters():
-            parameter.requires_grad_(not any(fnmatch(name, pattern) for pattern in phase.freeze))
-        if not any(parameter.requires_grad for parameter in self.student.parameters()):
+            frozen |= found
+        if len(frozen) == len(names):
             raise EdgekdError(f"phase '{phase.name}' freezes every parameter", "Leave some of them out of freeze.")
+        for name, parameter in self.student.named_parameters():
+            parameter.requires_grad_(name not in frozen)
+        self.beside.begin(phase)
 
     def teacher(self, phase: Phase) -> Tap | None:
         """The teacher that a phase learns from, if it does."""
@@ -81,7 +80,7 @@ class Learner(nn.Module):
         else:
             mine, other = reads(phase, depth(self.student), depth(tap.model))
             ours = self._tap.trace(batch, mine)
-            imitation = Imitation(phase, ours, self._taught(tap, batch, other), self.projection, self.flow, self.seed)
+            imitation = Imitation(phase, ours, self._taught(tap, batch, other), self.beside, self.seed)
             found |= imitation.terms(batch.get("labels"))
         if phase.terms.hard:
             found["hard"] = phase.terms.hard * logits.hard(ours.logits, batch["labels"])
@@ -104,6 +103,7 @@ def check(student: Any, teachers: Mapping[str, Any], phases: Sequence[Phase]) ->
     Returns doubts: terms that work, but not as their names say.
     """
     doubts = []
+    estimated = False
     for phase in phases:
         if not phase.epochs or not phase.terms.imitates:
             continue
@@ -118,6 +118,17 @@ def check(student: Any, teachers: Mapping[str, Any], phases: Sequence[Phase]) ->
                 f"phase '{phase.name}': the {phase.teacher} teacher has {_sizes(teacher)}, the other {_sizes(first)}",
                 "Name the encoder that the teacher was tuned from.",
             )
+        if phase.terms.insides and not phase.projected and _width(student) != _width(teacher):
+            raise EdgekdError(
+                f"phase '{phase.name}' compares {_width(student)} neurons with {_width(teacher)}, without a projection",
+                "Set projected: true.",
+            )
+        if phase.terms.uncertainty and phase.uncertainty_loss == "weighted" and not estimated:
+            raise EdgekdError(
+                f"phase '{phase.name}' weighs by an uncertainty that no earlier phase has estimated",
+                "Set uncertainty_loss: laplace, here or in a phase before.",
+            )
+        estimated = estimated or bool(phase.terms.uncertainty)
         if phase.accumulate > 1 and (torn := _by_batch(phase)):
             doubts.append(
                 f"phase '{phase.name}': {torn} compares the rows of a batch, of which it sees 1/{phase.accumulate}"
@@ -135,6 +146,10 @@ def check(student: Any, teachers: Mapping[str, Any], phases: Sequence[Phase]) ->
 
 def _sizes(model: Any) -> str:
     return f"{depth(model)} layers of {model.config.hidden_size}"
+
+
+def _width(model: Any) -> int:
+    return int(model.config.hidden_size)
 
 
 def _by_batch(phase: Phase) -> str:
@@ -163,14 +178,5 @@ def _check_relations(phase: Phase, student: Any, teacher: Any) -> None:
         )
 
 
-def _projection(student: Any, teacher: Any) -> nn.Linear:
-    ours, theirs = student.config.hidden_size, teacher.config.hidden_size
-    projection = nn.Linear(ours, theirs)
-    if ours == theirs:
-        nn.init.eye_(projection.weight)
-    nn.init.zeros_(projection.bias)
-    return projection
-
-
 def _some(names: Sequence[str]) -> str:
-    return f"Parameters are called {names[0]} ... {names[-1]}."
+    return f"Parts are {', '.join(PARTS)}; parameters are called {names[0]} ... {names[-1]}."

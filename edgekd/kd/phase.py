@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from edgekd.kd.losses import AttentionLoss, HiddenLoss, LogitLoss
+from edgekd.kd.losses import AttentionLoss, HiddenLoss, LogitLoss, UncertaintyLoss
 from edgekd.kd.mappings import MappingName
 from edgekd.options import Options
 from edgekd.validation import validated
@@ -19,6 +19,9 @@ class Terms(Options):
 
     embedding: float = Field(0.0, ge=0, description="Embedding outputs, compared as hidden states are")
     hidden: float = Field(0.0, ge=0, description="Hidden states of mapped layers, as `hidden_loss` compares them")
+    uncertainty: float = Field(
+        0.0, ge=0, description="Hidden states of mapped layers under an estimate of how far they are off"
+    )
     attention: float = Field(0.0, ge=0, description="Attention of mapped layers, as `attention_loss` compares it")
     cls: float = Field(0.0, ge=0, description="MSE of the first token's states of mapped layers, normalised (PKD)")
     pooled: float = Field(0.0, ge=0, description="MSE of mapped layers' mean states, normalised (RAIL-KD, layer-wise)")
@@ -32,7 +35,12 @@ class Terms(Options):
     @property
     def mapped(self) -> bool:
         """Whether any term compares layer with layer."""
-        return bool(self.hidden or self.attention or self.cls or self.pooled or self.contrastive)
+        return bool(self.states or self.attention)
+
+    @property
+    def states(self) -> bool:
+        """Whether any term compares the hidden states of layers."""
+        return bool(self.hidden or self.uncertainty or self.cls or self.pooled or self.contrastive)
 
     @property
     def insides(self) -> bool:
@@ -64,13 +72,25 @@ class Phase(Options):
     warmup: float = Field(0.1, ge=0, le=1, description="Share of the steps in which the learning rate rises")
     weight_decay: float = Field(0.01, ge=0, description="AdamW's decay; none for biases and normalisation")
     freeze: tuple[str, ...] = Field(
-        (), description="Student parameters that do not train, by name; * stands for anything, as in *.embeddings.*"
+        (),
+        description="What of the student does not train: embeddings, attention, feed_forward, head, "
+        "or parameters by name with * for anything, as in *.layer.0.*",
     )
     mapping: MappingName | tuple[int, ...] = Field(
         "uniform", description="Teacher layer of each student layer: a mapping's name, or a list of layers from 1"
     )
     hidden_loss: HiddenLoss = Field(
         "mse", description="How hidden states are compared; all but gram after the projection to the teacher's width"
+    )
+    projected: bool = Field(
+        True, description="Compare hidden states by a learnt projection; false: as they are, for equal widths"
+    )
+    uncertainty_loss: UncertaintyLoss = Field(
+        "laplace",
+        description="Likelihood by which the scale is estimated, or weighted: by what earlier phases estimated",
+    )
+    uncertainty_prior: float = Field(
+        2.0, gt=0, description="Weight of the log scale in the Laplace loss: 2 with Jeffreys' prior, 1 without"
     )
     attention_loss: AttentionLoss = Field(
         "score_mse", description="How attention is compared: scores before the softmax, or the distributions"
@@ -89,6 +109,9 @@ class Phase(Options):
     contrast_temperature: float = Field(0.1, gt=0, description="Temperature of the contrastive term")
     projection_rate: float = Field(
         1.0, gt=0, description="Learning rate of the projection, in multiples of the model's"
+    )
+    estimator_rate: float = Field(
+        1.0, gt=0, description="Learning rate of the estimators of uncertainty, in multiples of the model's"
     )
 
     @model_validator(mode="after")

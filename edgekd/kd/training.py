@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from transformers import get_scheduler
 
-from edgekd.kd import checkpoints
+from edgekd.kd import beside, checkpoints
 from edgekd.kd.checkpoints import Position
 from edgekd.kd.heap import kept_heap
 from edgekd.kd.objective import Learner
@@ -243,13 +243,13 @@ def _loader(
 
 
 def _optimizer(learner: Learner, phase: Phase) -> torch.optim.AdamW:
-    """AdamW; biases and normalisation do not decay, and the projection may learn at a rate of its own."""
+    """AdamW; biases and normalisation do not decay, and what is beside the student may learn at a rate of its own."""
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in learner.named_parameters():
         if not parameter.requires_grad:
             continue
         decay = 0.0 if any(part in name for part in _NO_DECAY) else phase.weight_decay
-        rate = phase.learning_rate * (phase.projection_rate if name.startswith("projection") else 1.0)
+        rate = phase.learning_rate * beside.rate(name, phase)
         groups.setdefault((decay, rate), []).append(parameter)
     listed = [{"params": params, "weight_decay": decay, "lr": rate} for (decay, rate), params in groups.items()]
     return torch.optim.AdamW(listed, lr=phase.learning_rate, fused=True)

@@ -107,10 +107,10 @@ def test_a_projection_is_learnt_where_widths_differ(encoder: Path, tmp_path: Pat
 
     narrow = load_classifier(build_encoder(tmp_path / "narrow", width=16))
     made = Learner(narrow, {"tuned": load_classifier(encoder)}, PHASES)
-    assert made.projection is not None and made.projection.weight.shape == (32, 16)
-    before = made.projection.weight.clone()
+    assert made.beside.projection is not None and made.beside.projection.weight.shape == (32, 16)
+    before = made.beside.projection.weight.clone()
     Training(made, PHASES, ROWS, 5, tmp_path / "scratch", quiet).run()
-    assert not torch.equal(made.projection.weight, before)
+    assert not torch.equal(made.beside.projection.weight, before)
 
 
 def test_a_loss_that_is_no_number(learner: Callable[[], Learner], tmp_path: Path) -> None:

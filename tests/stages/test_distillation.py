@@ -65,6 +65,45 @@ def test_ernie_tinys_stages_change_teacher_data_and_objective(
     assert by_phase["tad"][0] < by_phase["gd"][0]
 
 
+def test_uncertainty_makes_two_layers_one_and_trains_the_feed_forward(encoder: Path, job: Callable[..., Job]) -> None:
+    teacher = artifact(encoder, "torch")
+    stage = Distill.model_validate(
+        {
+            "teacher": "t",
+            "model": {"merge": 2, "from": "t"},
+            "method": "uncertainty",
+            "phases": quick("uncertainty", "weighted"),
+        }
+    )
+    made = job("uncertain", teacher, t=teacher)
+    facts = stage.run(made)
+    assert facts["doubts"] == []
+    terms = {"uncertainty", "hidden", "soft", "hard"}
+    assert [set(record) - {"phase", "epoch", "loss"} for record in history(made)] == [terms] * 4
+    theirs, ours = (load_file(folder / "model.safetensors") for folder in (encoder, made.out))
+    prefix = "bert.encoder.layer."
+    assert {name.split(".")[3] for name in ours if name.startswith(prefix)} == {"0", "1"}
+    assert json.loads((made.out / "config.json").read_text())["num_hidden_layers"] == 2
+    assert ours.keys() <= theirs.keys()  # no estimator among them
+    for name, value in ours.items():
+        number, _, rest = name.removeprefix(prefix).partition(".")
+        if not name.startswith(prefix):
+            same, frozen = theirs[name], ".embeddings." in name
+        else:
+            frozen = rest.startswith("attention")
+            same = theirs[f"{prefix}{2 * int(number) + (not frozen)}.{rest}"]
+        assert torch.equal(value, same) == frozen, name
+
+
+def test_a_start_that_is_not_the_methods_is_doubted(encoder: Path, job: Callable[..., Job]) -> None:
+    teacher = artifact(encoder, "torch")
+    options = {"teacher": "t", "model": {"layers": 2, "from": "t"}, "method": "uncertainty", "epochs": 1}
+    made = job("unmerged", teacher, t=teacher)
+    facts = Distill.model_validate(options).run(made)
+    assert "start from {from: TEACHER, merge: 2}" in facts["doubts"][0]
+    assert [record["phase"] for record in history(made)] == ["uncertainty"]  # the other has no epochs to shorten
+
+
 def test_a_stage_can_be_skipped_and_then_needs_nothing(encoder: Path, job: Callable[..., Job]) -> None:
     teacher = artifact(encoder, "torch")
     options = {"teacher": "t", "model": {"layers": 2, "from": "t"}, "method": "ernie_tiny"}
