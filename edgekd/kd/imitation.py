@@ -1,6 +1,6 @@
 """What a phase's terms read of two encoders, and what they give: each term compares one kind of insides."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
 
 import torch
@@ -15,6 +15,8 @@ from edgekd.kd.losses.hidden import ANY_WIDTH, HIDDEN
 from edgekd.kd.losses.logits import LOGITS, NEEDS_TARGETS
 from edgekd.kd.phase import Phase
 from edgekd.kd.trace import Needs, Trace
+
+Loss = Callable[..., Tensor]
 
 
 def reads(phase: Phase, student: int, teacher: int) -> tuple[Needs, Needs]:
@@ -43,20 +45,27 @@ def reads(phase: Phase, student: int, teacher: int) -> tuple[Needs, Needs]:
 class Imitation:
     """One batch's comparison of a student with a teacher."""
 
-    def __init__(self, phase: Phase, ours: Trace, theirs: Trace, beside: Beside, seed: int) -> None:
+    def __init__(
+        self, phase: Phase, ours: Trace, theirs: Trace, beside: Beside, seed: int, unsure: Tensor | None = None
+    ) -> None:
+        """`unsure` (B,) are the rows' weights, where the phase has any."""
         self._phase, self._ours, self._theirs = phase, ours, theirs
         self._beside, self._seed = beside, seed
+        self._inner = unsure if phase.weighting == "objective" else None
+        self._outer = 1 - unsure if unsure is not None and phase.weighting == "objective" else unsure
 
     def terms(self, labels: Tensor | None) -> dict[str, Tensor]:
         """The weighted terms, scalars, by name."""
         made: dict[str, Callable[[], Tensor]] = {
             "embedding": self._embedding,
-            "hidden": self._hidden,
+            "hidden": lambda: self._summed(self._states, self._theirs.hidden, HIDDEN[self._phase.hidden_loss]),
             "uncertainty": self._uncertainty,
-            "attention": self._attention,
-            "cls": lambda: self._vectors(lambda states: states[:, 0], pooled.pkd),
-            "pooled": lambda: self._vectors(self._mean, pooled.pkd),
-            "contrastive": lambda: self._vectors(self._mean, self._contrast),
+            "attention": lambda: self._summed(
+                self._ours.scores, self._theirs.scores, ATTENTION[self._phase.attention_loss]
+            ),
+            "cls": lambda: self._vectors(lambda states, mask: states[:, 0], pooled.pkd),
+            "pooled": lambda: self._vectors(pooled.mean_pooled, pooled.pkd),
+            "contrastive": lambda: self._vectors(pooled.mean_pooled, self._contrast),
             "relations": self._relations,
             "soft": lambda: self._soft(labels),
         }
@@ -67,45 +76,35 @@ class Imitation:
         return found
 
     def _embedding(self) -> Tensor:
-        return self._compared(self._states[0], self._theirs.hidden[0])
+        loss = HIDDEN[self._phase.hidden_loss]
+        return _mean(loss, self._inner, self._states[0], self._theirs.hidden[0], self._ours.mask)
 
-    def _hidden(self) -> Tensor:
-        return self._summed(self._states, self._theirs.hidden, self._compared)
+    def _summed(self, ours: States, theirs: States, loss: Loss) -> Tensor:
+        """A loss of each layer, its teacher and the mask, summed."""
+
+        def cost(layer: int, mine: Tensor, other: Tensor) -> Tensor:
+            return _mean(loss, self._inner, mine, other, self._ours.mask)
+
+        return _sum(self._layers.losses(ours, theirs, cost))
 
     def _uncertainty(self) -> Tensor:
         phase, estimators = self._phase, self._beside.estimators
         assert estimators is not None
+        loss = uncertainty.of(phase.uncertainty_loss, phase.uncertainty_prior)
         scales = {layer: estimators[str(layer)](states) for layer, states in self._projected.items() if layer}
 
         def cost(layer: int, ours: Tensor, theirs: Tensor) -> Tensor:
-            given = ours, theirs, scales[layer], self._ours.mask
-            match phase.uncertainty_loss:
-                case "laplace":
-                    return uncertainty.laplace(*given, phase.uncertainty_prior)
-                case "gaussian":
-                    return uncertainty.gaussian(*given)
-                case "weighted":
-                    return uncertainty.weighted(*given)
+            return _mean(loss, self._inner, ours, theirs, scales[layer], self._ours.mask)
 
-        return torch.stack(list(self._layers.losses(self._projected, self._theirs.hidden, cost).values())).sum()
+        return _sum(self._layers.losses(self._projected, self._theirs.hidden, cost))
 
-    def _attention(self) -> Tensor:
-        loss = ATTENTION[self._phase.attention_loss]
-        return self._summed(
-            self._ours.scores, self._theirs.scores, lambda ours, theirs: loss(ours, theirs, self._ours.mask)
-        )
-
-    def _summed(self, ours: States, theirs: States, loss: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-        """The sum of a loss over the student's layers."""
-        losses = self._layers.losses(ours, theirs, lambda layer, mine, other: loss(mine, other))
-        return torch.stack(list(losses.values())).sum()
-
-    def _vectors(self, of: Callable[[Tensor], Tensor], loss: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    def _vectors(self, of: Callable[[Tensor, Tensor], Tensor], loss: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
         """A loss between one vector a row, made of each layer's states."""
-        return self._summed(self._projected, self._theirs.hidden, lambda ours, theirs: loss(of(ours), of(theirs)))
-
-    def _mean(self, states: Tensor) -> Tensor:
-        return pooled.mean_pooled(states, self._ours.mask)
+        return self._summed(
+            self._projected,
+            self._theirs.hidden,
+            lambda ours, theirs, mask: loss(of(ours, mask), of(theirs, mask)),
+        )
 
     def _contrast(self, ours: Tensor, theirs: Tensor) -> Tensor:
         return pooled.codir(ours, theirs, self._phase.contrast_temperature)
@@ -113,21 +112,30 @@ class Imitation:
     def _relations(self) -> Tensor:
         ours, theirs = self._ours, self._theirs
         (mine,), (other,) = ours.values, theirs.values
-        heads, mask = self._phase.relation_heads or ours.heads, ours.mask
         if self._phase.relations == "minilm":
-            scores = ours.scores[mine], theirs.scores[other]
-            return relations.minilm(*scores, ours.values[mine], theirs.values[other], ours.heads, mask)
+            values = ours.values[mine], theirs.values[other]
+
+            def minilm(a: Tensor, b: Tensor, c: Tensor, d: Tensor, mask: Tensor) -> Tensor:
+                return relations.minilm(a, b, c, d, ours.heads, mask)
+
+            return _mean(minilm, self._inner, ours.scores[mine], theirs.scores[other], *values, ours.mask)
+        heads = self._phase.relation_heads or ours.heads
+
+        def minilmv2(*given: Tensor) -> Tensor:
+            return relations.minilmv2(given[:3], given[3:6], heads, given[6])
+
         first = (ours.queries[mine], ours.keys[mine], ours.values[mine])
         second = (theirs.queries[other], theirs.keys[other], theirs.values[other])
-        return relations.minilmv2(first, second, heads, mask)
+        return _mean(minilmv2, self._inner, *first, *second, ours.mask)
 
     def _soft(self, labels: Tensor | None) -> Tensor:
-        name = self._phase.soft_loss
-        more = {"targets": labels} if name in NEEDS_TARGETS else {}
-        return LOGITS[name](self._ours.logits, self._theirs.logits, self._phase.temperature, **more)
+        name, temperature = self._phase.soft_loss, self._phase.temperature
+        targets = (labels,) if name in NEEDS_TARGETS and labels is not None else ()
 
-    def _compared(self, ours: Tensor, theirs: Tensor) -> Tensor:
-        return HIDDEN[self._phase.hidden_loss](ours, theirs, self._ours.mask)
+        def loss(ours: Tensor, theirs: Tensor, *targets: Tensor) -> Tensor:
+            return LOGITS[name](ours, theirs, temperature, *targets)
+
+        return _mean(loss, self._outer, self._ours.logits, self._theirs.logits, *targets)
 
     @property
     def _states(self) -> States:
@@ -151,3 +159,15 @@ class Imitation:
                 return Attended(self._projected, self._theirs.hidden)
             case mapping:
                 return Fixed(mappings.resolve(mapping, self._ours.depth, self._theirs.depth, self._seed))
+
+
+def _mean(loss: Loss, weights: Tensor | None, *given: Tensor) -> Tensor:
+    """A loss of tensors (B, ...); with weights (B,) the mean of each row's own, weighted."""
+    if weights is None:
+        return loss(*given)
+    each = [loss(*(tensor[row : row + 1] for tensor in given)) for row in range(len(weights))]
+    return (weights * torch.stack(each)).mean()
+
+
+def _sum(losses: Mapping[int, Tensor]) -> Tensor:
+    return torch.stack(list(losses.values())).sum()

@@ -9,13 +9,15 @@ from torch import Tensor, nn
 from edgekd.errors import EdgekdError
 from edgekd.kd import mappings
 from edgekd.kd.beside import Beside
-from edgekd.kd.encoder import depth
+from edgekd.kd.choosing import asked, mixed_labels, mixture, most_unsure, unsure
+from edgekd.kd.encoder import depth, input_names
 from edgekd.kd.imitation import Imitation, reads
 from edgekd.kd.losses import logits
 from edgekd.kd.losses.relations import check_heads
 from edgekd.kd.parts import PARTS, named
-from edgekd.kd.phase import Phase
-from edgekd.kd.trace import Needs, Tap, Trace
+from edgekd.kd.phase import SAMPLED, Phase
+from edgekd.kd.tap import Mix, Tap
+from edgekd.kd.trace import Needs, Trace
 
 
 class Learner(nn.Module):
@@ -29,6 +31,7 @@ class Learner(nn.Module):
         insides = any(phase.terms.insides for phase in phases)
         first = next(iter(teachers.values()), None)
         self.student = student
+        self._classes = int(student.config.num_labels)  # type: ignore[union-attr,arg-type]
         self.beside = Beside(student, first, phases)
         self._tap = Tap(student, insides)
         # In a tuple, so that the teachers are no part of this module: they are neither trained nor checkpointed.
@@ -74,27 +77,53 @@ class Learner(nn.Module):
         """The weighted terms of the current phase, scalars; their sum under "loss"."""
         assert self.phase is not None
         phase, tap = self.phase, self.teacher(self.phase)
+        labels: Any = batch.get("labels")
         found: dict[str, Tensor] = {}
+        told: dict[str, Tensor] = {}
         if tap is None:
             ours = self._tap.trace(batch, Needs())
         else:
             mine, other = reads(phase, depth(self.student), depth(tap.model))
-            ours = self._tap.trace(batch, mine)
-            imitation = Imitation(phase, ours, self._taught(tap, batch, other), self.beside, self.seed)
-            found |= imitation.terms(batch.get("labels"))
+            mix = None
+            if phase.mix is not None:
+                mix = mixture(self._unsure(batch), phase.mix, phase.keep)
+                labels = None if labels is None else mixed_labels(labels, mix, self._classes)
+            ours = learning = self._tap.trace(batch, mine, mix)
+            doubt = chosen = None
+            if phase.weighting != "none" or (phase.keep < 1 and mix is None):
+                doubt = self._unsure(batch, ours)
+            if phase.keep < 1 and mix is None and doubt is not None:
+                chosen = most_unsure(doubt, phase.keep)
+                learning, doubt = ours.rows(chosen), doubt[chosen]
+            theirs = self._taught(tap, batch, other, mix, chosen)
+            if phase.live:
+                told["taught"] = torch.tensor(len(theirs.logits) / len(batch["input_ids"]))
+            weights = None if phase.weighting == "none" else doubt
+            imitation = Imitation(phase, learning, theirs, self.beside, self.seed, weights)
+            found |= imitation.terms(labels if chosen is None or labels is None else labels[chosen])
         if phase.terms.hard:
-            found["hard"] = phase.terms.hard * logits.hard(ours.logits, batch["labels"])
-        return {
-            **{name: value.detach() for name, value in found.items()},
-            "loss": torch.stack(list(found.values())).sum(),
-        }
+            found["hard"] = phase.terms.hard * logits.hard(ours.logits, labels)
+        loss = torch.stack(list(found.values())).sum()
+        return {**{name: value.detach() for name, value in found.items()}, **told, "loss": loss}
 
-    def _taught(self, tap: Tap, batch: Mapping[str, Any], needs: Needs) -> Trace:
-        """What the teacher shows of a batch: kept, or found now."""
+    def _taught(
+        self, tap: Tap, batch: Mapping[str, Any], needs: Needs, mix: Mix | None, chosen: Tensor | None
+    ) -> Trace:
+        """What the teacher shows of a batch, or of some of its rows: kept, or found now."""
         if (kept := batch.get("outputs")) is not None:
             return Trace.kept(kept, batch["attention_mask"], tap.model)
+        read = batch.get("theirs", batch)
+        if chosen is not None:
+            read = {name: read[name][chosen] for name in input_names(tap.model)}
         with torch.no_grad():
-            return tap.trace(batch.get("theirs", batch), needs)
+            return tap.trace(read, needs, mix)
+
+    def _unsure(self, batch: Mapping[str, Any], ours: Trace | None = None) -> Tensor:
+        """How unsure the student is of each row (B,): by what it just answered, or by passes of their own."""
+        assert self.phase is not None
+        if ours is not None and self.phase.uncertain_by not in SAMPLED:
+            return unsure(ours.logits.detach()[None], self.phase.uncertain_by)
+        return asked(self.student, {name: batch[name] for name in input_names(self.student)}, self.phase)
 
 
 def check(student: Any, teachers: Mapping[str, Any], phases: Sequence[Phase]) -> list[str]:
@@ -129,6 +158,11 @@ def check(student: Any, teachers: Mapping[str, Any], phases: Sequence[Phase]) ->
                 "Set uncertainty_loss: laplace, here or in a phase before.",
             )
         estimated = estimated or bool(phase.terms.uncertainty)
+        if phase.asks and student.config.num_labels == 1 and phase.uncertain_by != "variance":
+            raise EdgekdError(
+                f"phase '{phase.name}': {phase.uncertain_by} is of classes, and this is a regression",
+                "Set uncertain_by: variance.",
+            )
         if phase.accumulate > 1 and (torn := _by_batch(phase)):
             doubts.append(
                 f"phase '{phase.name}': {torn} compares the rows of a batch, of which it sees 1/{phase.accumulate}"
@@ -153,11 +187,13 @@ def _width(model: Any) -> int:
 
 
 def _by_batch(phase: Phase) -> str:
-    """The term that is no mean over rows, if a phase has one."""
+    """What is no mean over rows, if a phase has any such."""
     if phase.terms.contrastive:
         return "contrastive"
     if phase.terms.soft and phase.soft_loss in ("dist", "dist_columns"):
         return phase.soft_loss
+    if phase.live:
+        return "the choice of rows"
     return "emd" if phase.terms.mapped and phase.mapping == "emd" else ""
 
 

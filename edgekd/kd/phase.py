@@ -13,6 +13,10 @@ from edgekd.kd.mappings import MappingName
 from edgekd.options import Options
 from edgekd.validation import validated
 
+RowUncertainty = Literal["entropy", "least_confidence", "margin", "mc_entropy", "bald", "variance"]
+# Those that compare passes with dropout.
+SAMPLED: frozenset[RowUncertainty] = frozenset({"mc_entropy", "bald", "variance"})
+
 
 class Terms(Options):
     """Weights of the objective's terms; a term of weight 0 is not computed."""
@@ -107,6 +111,21 @@ class Phase(Options):
         None, ge=1, description="Heads that MiniLMv2 cuts queries, keys and values into; default: the student's"
     )
     contrast_temperature: float = Field(0.1, gt=0, description="Temperature of the contrastive term")
+    uncertain_by: RowUncertainty = Field(
+        "entropy",
+        description="How unsure the student is of a row; mc_entropy, bald and variance by passes with dropout",
+    )
+    passes: int = Field(8, ge=2, description="Passes with dropout")
+    weighting: Literal["none", "soft", "objective"] = Field(
+        "none",
+        description="Rows count by that uncertainty u: soft labels by u (soft), or by 1 - u and insides by u (objective)",
+    )
+    keep: float = Field(
+        1.0, gt=0, le=1, description="Share of a batch that the teacher runs on: the rows the student is least sure of"
+    )
+    mix: float | None = Field(
+        None, gt=0, le=1, description="UNIX: share of a batch that is not mixed with other rows; default: nothing is"
+    )
     projection_rate: float = Field(
         1.0, gt=0, description="Learning rate of the projection, in multiples of the model's"
     )
@@ -122,7 +141,29 @@ class Phase(Options):
             raise ValueError("general text has no labels: terms.hard and terms.soft cannot be used on it")
         if self.epochs and self.teacher == "pretrained" and self.terms.soft:
             raise ValueError("a pretrained encoder has no head for the task: terms.soft needs teacher: tuned")
+        if self.mix is not None and self.weighting != "none":
+            raise ValueError("mixed rows are of two rows' uncertainty: set mix or weighting")
+        if self.mix is not None and (self.soft_loss == "dkd" and self.terms.soft):
+            raise ValueError("mixed rows have no one class: dkd cannot be used with mix")
+        if self.asks and not self.terms.imitates:
+            raise ValueError("keep, mix and weighting are of what is learnt from a teacher: no term of this phase is")
+        if self.weighting != "none" and self.uncertain_by == "variance":
+            raise ValueError("a variance is no share that rows could count by: set another uncertain_by")
+        if self.weighting != "none" and self.terms.soft and self.soft_loss in ("dist", "dist_columns"):
+            raise ValueError(f"{self.soft_loss} compares the rows of a batch, which cannot count by row")
+        if self.weighting == "objective" and self.terms.contrastive:
+            raise ValueError("the contrastive term compares the rows of a batch, which cannot count by row")
         return self
+
+    @property
+    def live(self) -> bool:
+        """Whether the teacher runs on what each step makes of its batch."""
+        return self.keep < 1 or self.mix is not None
+
+    @property
+    def asks(self) -> bool:
+        """Whether anything depends on how unsure the student is of a row."""
+        return self.live or self.weighting != "none"
 
     def having(self, fields: Fields[str, Any], at: tuple[str, ...]) -> Self:
         """This phase with other fields, which a recipe sets at `at`. A term that is set leaves the others as they are.

@@ -182,7 +182,7 @@ class Training:
     def _with_outputs(self, accelerator: Accelerator, number: int) -> Rows:
         """A phase's rows, with the teacher's outputs where they fit: those of all alike phases, or its own."""
         rows, tap = self.rows[number], self.learner.teacher(self.phases[number])
-        if tap is None:
+        if tap is None or self.phases[number].live:
             return rows
         needs = self.learner.reads([self.phases[number]])
         node = accelerator.process_index - accelerator.local_process_index  # a machine's first process fills its own
@@ -207,7 +207,7 @@ class Training:
         return [
             at
             for at, (phase, theirs) in enumerate(zip(self.phases, self.rows, strict=True))
-            if theirs is rows and phase.teacher == teacher and phase.epochs and phase.terms.imitates
+            if theirs is rows and phase.teacher == teacher and phase.epochs and phase.terms.imitates and not phase.live
         ]
 
     def _forget(self, number: int) -> None:

@@ -4,9 +4,11 @@ The anchor is "Uncertainty-Driven Loss for Single Image Super-Resolution" (Ning 
 likelihood with Jeffreys' prior, and a second step that weighs by the estimate of the first.
 """
 
+from collections.abc import Callable
+
 from torch import Tensor
 
-from edgekd.kd.losses import exact, token_mean
+from edgekd.kd.losses import UncertaintyLoss, exact, token_mean
 
 
 def laplace(student: Tensor, teacher: Tensor, scale: Tensor, mask: Tensor, prior: float) -> Tensor:
@@ -32,6 +34,17 @@ def weighted(student: Tensor, teacher: Tensor, scale: Tensor, mask: Tensor) -> T
     scale = exact(scale).detach()
     least = scale.masked_fill(mask.unsqueeze(-1) == 0, float("inf")).amin(1, keepdim=True)
     return token_mean((_distance(student, teacher) * (scale - least + 1)).mean(-1), mask)
+
+
+def of(name: UncertaintyLoss, prior: float) -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]:
+    """A loss by its name."""
+    match name:
+        case "laplace":
+            return lambda student, teacher, scale, mask: laplace(student, teacher, scale, mask, prior)
+        case "gaussian":
+            return gaussian
+        case "weighted":
+            return weighted
 
 
 def _distance(student: Tensor, teacher: Tensor) -> Tensor:
