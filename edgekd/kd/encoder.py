@@ -89,7 +89,7 @@ def chosen_layers(teacher: Any, layers: Sequence[int], attention: Sequence[int] 
     if config.model_type == "albert":
         student.load_state_dict(teacher.state_dict())
         return student.float()
-    own = _layers(teacher)
+    own = stack(teacher)
     chosen = nn.ModuleList(copy.deepcopy(own[number - 1]) for number in layers)
     for layer, number in zip(chosen, attention or layers, strict=True):
         of_attention = {name: value for name, value in own[number - 1].state_dict().items() if in_attention(name)}
@@ -131,7 +131,8 @@ def keep_positions(model: Any, longest: int) -> None:
             model.config.max_position_embeddings = longest
 
 
-def _layers(model: Any) -> nn.ModuleList:
+def stack(model: Any) -> nn.ModuleList:
+    """An encoder's layers. Raises EdgekdError where it has none of its own."""
     return next(module for _, module in _stacks(model))
 
 

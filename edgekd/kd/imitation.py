@@ -1,6 +1,6 @@
 """What a phase's terms read of two encoders, and what they give: each term compares one kind of insides."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 
 import torch
@@ -9,7 +9,7 @@ from torch import Tensor
 from edgekd.kd import mappings
 from edgekd.kd.beside import Beside
 from edgekd.kd.layers import Attended, Fixed, Layers, Moved, States
-from edgekd.kd.losses import pooled, relations, uncertainty
+from edgekd.kd.losses import feature_maps, pooled, relations, uncertainty
 from edgekd.kd.losses.attention import ATTENTION
 from edgekd.kd.losses.hidden import ANY_WIDTH, HIDDEN
 from edgekd.kd.losses.logits import LOGITS, NEEDS_TARGETS
@@ -29,28 +29,43 @@ def reads(phase: Phase, student: int, teacher: int) -> tuple[Needs, Needs]:
         learning = frozenset(number for number, layers in enumerate(chosen, start=1) if layers)
         taught = frozenset(mappings.layers_read(phase.mapping, student, teacher))
     states = bool(terms.states or phase.mapping == "attention")
+    attends = bool(terms.attention or (terms.cross and phase.cross == "attention"))
     last = (student, phase.relation_layer or teacher) if terms.relations else (0, 0)
 
     def needs(layers: frozenset[int], relation: int) -> Needs:
         related = frozenset({relation} - {0})
         return Needs(
             (layers if states else frozenset()) | frozenset({0} if terms.embedding else ()),
-            (layers if terms.attention else frozenset()) | (related if phase.relations == "minilm" else frozenset()),
+            (layers if attends else frozenset()) | (related if phase.relations == "minilm" else frozenset()),
             related,
         )
 
-    return needs(learning, last[0]), needs(taught, last[1])
+    ours, theirs = needs(learning, last[0]), needs(taught, last[1])
+    if terms.cross:
+        theirs |= Needs(hidden=taught)
+    if terms.cross and phase.cross == "modules":
+        ours |= Needs(hidden=frozenset(range(student + 1)))
+        theirs |= Needs(hidden=frozenset({0}))
+    return ours, theirs
 
 
 class Imitation:
     """One batch's comparison of a student with a teacher."""
 
     def __init__(
-        self, phase: Phase, ours: Trace, theirs: Trace, beside: Beside, seed: int, unsure: Tensor | None = None
+        self,
+        phase: Phase,
+        ours: Trace,
+        theirs: Trace,
+        beside: Beside,
+        seed: int,
+        unsure: Tensor | None = None,
+        gates: Sequence[bool] | None = None,
     ) -> None:
-        """`unsure` (B,) are the rows' weights, where the phase has any."""
+        """`unsure` (B,) are the rows' weights, where the phase has any; a module counts where its gate is open."""
         self._phase, self._ours, self._theirs = phase, ours, theirs
         self._beside, self._seed = beside, seed
+        self._gates = gates or [True] * (ours.depth + 2)
         self._inner = unsure if phase.weighting == "objective" else None
         self._outer = 1 - unsure if unsure is not None and phase.weighting == "objective" else unsure
 
@@ -63,6 +78,9 @@ class Imitation:
             "attention": lambda: self._summed(
                 self._ours.scores, self._theirs.scores, ATTENTION[self._phase.attention_loss]
             ),
+            "normalized": lambda: self._features(feature_maps.normalized),
+            "means": lambda: self._features(feature_maps.means),
+            "variances": lambda: self._features(feature_maps.variances),
             "cls": lambda: self._vectors(lambda states, mask: states[:, 0], pooled.pkd),
             "pooled": lambda: self._vectors(pooled.mean_pooled, pooled.pkd),
             "contrastive": lambda: self._vectors(pooled.mean_pooled, self._contrast),
@@ -70,7 +88,8 @@ class Imitation:
             "soft": lambda: self._soft(labels),
         }
         weights = self._phase.terms.model_dump()
-        found = {name: weights[name] * term() for name, term in made.items() if weights[name]}
+        gates = {"embedding": self._gates[0], "soft": self._gates[-1]}
+        found = {name: weights[name] * gates.get(name, True) * term() for name, term in made.items() if weights[name]}
         if isinstance(layers := self.__dict__.get("_layers"), Moved):
             layers.settle()
         return found
@@ -79,13 +98,16 @@ class Imitation:
         loss = HIDDEN[self._phase.hidden_loss]
         return _mean(loss, self._inner, self._states[0], self._theirs.hidden[0], self._ours.mask)
 
+    def _features(self, loss: Loss) -> Tensor:
+        return self._summed(self._projected, self._theirs.hidden, loss)
+
     def _summed(self, ours: States, theirs: States, loss: Loss) -> Tensor:
         """A loss of each layer, its teacher and the mask, summed."""
 
         def cost(layer: int, mine: Tensor, other: Tensor) -> Tensor:
             return _mean(loss, self._inner, mine, other, self._ours.mask)
 
-        return _sum(self._layers.losses(ours, theirs, cost))
+        return opened(self._layers.losses(ours, theirs, cost), self._gates)
 
     def _uncertainty(self) -> Tensor:
         phase, estimators = self._phase, self._beside.estimators
@@ -96,7 +118,7 @@ class Imitation:
         def cost(layer: int, ours: Tensor, theirs: Tensor) -> Tensor:
             return _mean(loss, self._inner, ours, theirs, scales[layer], self._ours.mask)
 
-        return _sum(self._layers.losses(self._projected, self._theirs.hidden, cost))
+        return opened(self._layers.losses(self._projected, self._theirs.hidden, cost), self._gates)
 
     def _vectors(self, of: Callable[[Tensor, Tensor], Tensor], loss: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
         """A loss between one vector a row, made of each layer's states."""
@@ -169,5 +191,6 @@ def _mean(loss: Loss, weights: Tensor | None, *given: Tensor) -> Tensor:
     return (weights * torch.stack(each)).mean()
 
 
-def _sum(losses: Mapping[int, Tensor]) -> Tensor:
-    return torch.stack(list(losses.values())).sum()
+def opened(losses: Mapping[int, Tensor], gates: Sequence[bool]) -> Tensor:
+    """The sum of layers' losses, by number, of those whose gate is open."""
+    return torch.stack([loss * gates[layer] for layer, loss in losses.items()]).sum()

@@ -1,6 +1,7 @@
 """The objective of a phase: a student, what trains beside it and its teachers; the module's forward is the loss."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -9,11 +10,13 @@ from torch import Tensor, nn
 from edgekd.errors import EdgekdError
 from edgekd.kd import mappings
 from edgekd.kd.beside import Beside
+from edgekd.kd.blocks import replaced
 from edgekd.kd.choosing import asked, mixed_labels, mixture, most_unsure, unsure
+from edgekd.kd.crossing import by_attention, by_modules, distribution
 from edgekd.kd.encoder import depth, input_names
-from edgekd.kd.imitation import Imitation, reads
+from edgekd.kd.gates import Gates, Moment, draw
+from edgekd.kd.imitation import Imitation, opened, reads
 from edgekd.kd.losses import logits
-from edgekd.kd.losses.relations import check_heads
 from edgekd.kd.parts import PARTS, named
 from edgekd.kd.phase import SAMPLED, Phase
 from edgekd.kd.tap import Mix, Tap
@@ -39,7 +42,7 @@ class Learner(nn.Module):
             {name: Tap(teacher.eval().requires_grad_(False), insides) for name, teacher in teachers.items()},
         )
         self.phase = phases[0] if phases else None
-        self.seed = 0  # of the epoch, for what a mapping draws
+        self.moment = Moment()
 
     def place(self, device: torch.device) -> None:
         """Move the teachers beside the student."""
@@ -74,40 +77,94 @@ class Learner(nn.Module):
         return needs
 
     def forward(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
-        """The weighted terms of the current phase, scalars; their sum under "loss"."""
+        """The weighted terms of the current phase, scalars; their sum under "loss".
+
+        Beside them shares, where a phase has them: "taught" of the rows, "open" of the gates.
+        """
         assert self.phase is not None
-        phase, tap = self.phase, self.teacher(self.phase)
-        labels: Any = batch.get("labels")
-        found: dict[str, Tensor] = {}
-        told: dict[str, Tensor] = {}
-        if tap is None:
-            ours = self._tap.trace(batch, Needs())
+        phase, gates = self.phase, draw(self.phase, self.moment, depth(self.student))
+        if (tap := self.teacher(phase)) is not None:
+            ours, labels, found, told = self._imitated(batch, tap, gates)
         else:
-            mine, other = reads(phase, depth(self.student), depth(tap.model))
-            mix = None
-            if phase.mix is not None:
-                mix = mixture(self._unsure(batch), phase.mix, phase.keep)
-                labels = None if labels is None else mixed_labels(labels, mix, self._classes)
-            ours = learning = self._tap.trace(batch, mine, mix)
-            doubt = chosen = None
-            if phase.weighting != "none" or (phase.keep < 1 and mix is None):
-                doubt = self._unsure(batch, ours)
-            if phase.keep < 1 and mix is None and doubt is not None:
-                chosen = most_unsure(doubt, phase.keep)
-                learning, doubt = ours.rows(chosen), doubt[chosen]
-            theirs = self._taught(tap, batch, other, mix, chosen)
-            if phase.live:
-                told["taught"] = torch.tensor(len(theirs.logits) / len(batch["input_ids"]))
-            weights = None if phase.weighting == "none" else doubt
-            imitation = Imitation(phase, learning, theirs, self.beside, self.seed, weights)
-            found |= imitation.terms(labels if chosen is None or labels is None else labels[chosen])
+            with self._predecessors(gates):
+                ours, labels, found, told = self._tap.trace(batch, Needs()), batch.get("labels"), {}, {}
         if phase.terms.hard:
             found["hard"] = phase.terms.hard * logits.hard(ours.logits, labels)
+        if phase.gate != "none":
+            told["open"] = torch.tensor(gates.share)
         loss = torch.stack(list(found.values())).sum()
         return {**{name: value.detach() for name, value in found.items()}, **told, "loss": loss}
 
+    def _imitated(
+        self, batch: Mapping[str, Any], tap: Tap, gates: Gates
+    ) -> tuple[Trace, Any, dict[str, Tensor], dict[str, Tensor]]:
+        """What the student shows, the labels of its rows, the terms that compare it with a teacher, and shares."""
+        assert self.phase is not None
+        phase, labels, told = self.phase, batch.get("labels"), {}
+        mine, other = reads(phase, depth(self.student), depth(tap.model))
+        mix = doubt = chosen = None
+        if phase.mix is not None:
+            mix = mixture(self._unsure(batch), phase.mix, phase.keep)
+            labels = None if labels is None else mixed_labels(labels, mix, self._classes)
+        pairs = self._pairs(tap) if phase.terms.cross else {}
+        # Who lends its attention goes first.
+        theirs = self._taught(tap, batch, other) if pairs else None
+        with self._predecessors(gates):
+            ours = learning = self._tap.trace(batch, mine, mix, self._lent(theirs, pairs, gates))
+        if phase.weighting != "none" or (phase.keep < 1 and mix is None):
+            doubt = self._unsure(batch, ours)
+        if phase.keep < 1 and mix is None and doubt is not None:
+            chosen = most_unsure(doubt, phase.keep)
+            learning, doubt = ours.rows(chosen), doubt[chosen]
+        if theirs is None:
+            theirs = self._taught(tap, batch, other, mix, chosen)
+        if phase.live:
+            told["taught"] = torch.tensor(len(theirs.logits) / len(batch["input_ids"]))
+        weights = None if phase.weighting == "none" else doubt
+        open_ = gates.open if phase.gate == "loss" else None
+        imitation = Imitation(phase, learning, theirs, self.beside, self.moment.epoch, weights, open_)
+        found = imitation.terms(labels if chosen is None or labels is None else labels[chosen])
+        if pairs:
+            crossed = self._crossed(tap, batch, ours, theirs, pairs)
+            found["cross"] = phase.terms.cross * opened(crossed, open_ or [True] * len(gates.open))
+        return ours, labels, found, told
+
+    def _predecessors(self, gates: Gates) -> AbstractContextManager[None]:
+        """Meanwhile, where the phase gates modules, the teacher's run for those of the student that are shut out."""
+        assert self.phase is not None
+        if self.phase.gate != "module":
+            return nullcontext()
+        return replaced(self.student, self._teachers[0][self.phase.teacher].model, gates.open)
+
+    def _pairs(self, tap: Tap) -> dict[int, int]:
+        """The teacher's layer of each student layer that learns."""
+        assert self.phase is not None
+        chosen = mappings.resolve(self.phase.mapping, depth(self.student), depth(tap.model), self.moment.epoch)
+        return {number: layers[0] for number, layers in enumerate(chosen, start=1) if layers}
+
+    def _lent(self, theirs: Trace | None, pairs: Mapping[int, int], gates: Gates) -> dict[int, Tensor]:
+        """The teacher's attention, for the student's layers that are crossed in this step."""
+        assert self.phase is not None
+        if theirs is None or self.phase.cross != "attention":
+            return {}
+        heads = int(self.student.config.num_attention_heads)  # type: ignore[union-attr,arg-type]
+        return {mine: distribution(theirs, other, heads) for mine, other in pairs.items() if gates.crossed[mine]}
+
+    def _crossed(
+        self, tap: Tap, batch: Mapping[str, Any], ours: Trace, theirs: Trace, pairs: Mapping[int, int]
+    ) -> dict[int, Tensor]:
+        assert self.phase is not None
+        if self.phase.cross == "attention":
+            return by_attention(tap, batch, ours, theirs, pairs)
+        return by_modules(self.student, tap.model, ours, theirs, pairs, self.phase.cross_share)
+
     def _taught(
-        self, tap: Tap, batch: Mapping[str, Any], needs: Needs, mix: Mix | None, chosen: Tensor | None
+        self,
+        tap: Tap,
+        batch: Mapping[str, Any],
+        needs: Needs,
+        mix: Mix | None = None,
+        chosen: Tensor | None = None,
     ) -> Trace:
         """What the teacher shows of a batch, or of some of its rows: kept, or found now."""
         if (kept := batch.get("outputs")) is not None:
@@ -124,94 +181,6 @@ class Learner(nn.Module):
         if ours is not None and self.phase.uncertain_by not in SAMPLED:
             return unsure(ours.logits.detach()[None], self.phase.uncertain_by)
         return asked(self.student, {name: batch[name] for name in input_names(self.student)}, self.phase)
-
-
-def check(student: Any, teachers: Mapping[str, Any], phases: Sequence[Phase]) -> list[str]:
-    """Raises EdgekdError, before anything is trained, where a phase cannot work with these models.
-
-    Returns doubts: terms that work, but not as their names say.
-    """
-    doubts = []
-    estimated = False
-    for phase in phases:
-        if not phase.epochs or not phase.terms.imitates:
-            continue
-        if (teacher := teachers.get(phase.teacher)) is None:
-            raise EdgekdError(
-                f"phase '{phase.name}' learns from the {phase.teacher} teacher, and there is none",
-                "Name the encoder that the teacher was tuned from: general: {model: NAME, corpus: FILE}.",
-            )
-        first = next(iter(teachers.values()))
-        if phase.terms.insides and _sizes(teacher) != _sizes(first):
-            raise EdgekdError(
-                f"phase '{phase.name}': the {phase.teacher} teacher has {_sizes(teacher)}, the other {_sizes(first)}",
-                "Name the encoder that the teacher was tuned from.",
-            )
-        if phase.terms.insides and not phase.projected and _width(student) != _width(teacher):
-            raise EdgekdError(
-                f"phase '{phase.name}' compares {_width(student)} neurons with {_width(teacher)}, without a projection",
-                "Set projected: true.",
-            )
-        if phase.terms.uncertainty and phase.uncertainty_loss == "weighted" and not estimated:
-            raise EdgekdError(
-                f"phase '{phase.name}' weighs by an uncertainty that no earlier phase has estimated",
-                "Set uncertainty_loss: laplace, here or in a phase before.",
-            )
-        estimated = estimated or bool(phase.terms.uncertainty)
-        if phase.asks and student.config.num_labels == 1 and phase.uncertain_by != "variance":
-            raise EdgekdError(
-                f"phase '{phase.name}': {phase.uncertain_by} is of classes, and this is a regression",
-                "Set uncertain_by: variance.",
-            )
-        if phase.accumulate > 1 and (torn := _by_batch(phase)):
-            doubts.append(
-                f"phase '{phase.name}': {torn} compares the rows of a batch, of which it sees 1/{phase.accumulate}"
-            )
-        if phase.terms.mapped:
-            mappings.resolve(phase.mapping, depth(student), depth(teacher))
-        if phase.terms.relations:
-            _check_relations(phase, student, teacher)
-        if phase.terms.soft and (why := logits.degenerate(phase.soft_loss, student.config.num_labels)):
-            if student.config.num_labels == 1 or phase.soft_loss == "standardized":
-                raise EdgekdError(f"phase '{phase.name}': {why}", "Set soft_loss: kl, or mse.")
-            doubts.append(f"phase '{phase.name}': {why}")
-    return doubts
-
-
-def _sizes(model: Any) -> str:
-    return f"{depth(model)} layers of {model.config.hidden_size}"
-
-
-def _width(model: Any) -> int:
-    return int(model.config.hidden_size)
-
-
-def _by_batch(phase: Phase) -> str:
-    """What is no mean over rows, if a phase has any such."""
-    if phase.terms.contrastive:
-        return "contrastive"
-    if phase.terms.soft and phase.soft_loss in ("dist", "dist_columns"):
-        return phase.soft_loss
-    if phase.live:
-        return "the choice of rows"
-    return "emd" if phase.terms.mapped and phase.mapping == "emd" else ""
-
-
-def _check_relations(phase: Phase, student: Any, teacher: Any) -> None:
-    ours, theirs = student.config, teacher.config
-    if (phase.relation_layer or 1) > depth(teacher):
-        raise EdgekdError(
-            f"phase '{phase.name}': the teacher has {depth(teacher)} layers, no layer {phase.relation_layer}",
-            f"Set relation_layer to 1..{depth(teacher)}.",
-        )
-    if phase.relations == "minilmv2":
-        check_heads(ours.hidden_size, theirs.hidden_size, phase.relation_heads or ours.num_attention_heads)
-    elif ours.num_attention_heads != theirs.num_attention_heads:
-        raise EdgekdError(
-            f"phase '{phase.name}': minilm compares head with head, and the student has {ours.num_attention_heads}, "
-            f"the teacher {theirs.num_attention_heads}",
-            "Set relations: minilmv2.",
-        )
 
 
 def _some(names: Sequence[str]) -> str:

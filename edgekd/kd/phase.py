@@ -27,6 +27,14 @@ class Terms(Options):
         0.0, ge=0, description="Hidden states of mapped layers under an estimate of how far they are off"
     )
     attention: float = Field(0.0, ge=0, description="Attention of mapped layers, as `attention_loss` compares it")
+    normalized: float = Field(
+        0.0, ge=0, description="MSE of mapped layers' states, each token's normalised over its neurons (MobileBERT)"
+    )
+    means: float = Field(0.0, ge=0, description="Squared differences of those states' means over neurons")
+    variances: float = Field(0.0, ge=0, description="Absolute differences of those states' variances over neurons")
+    cross: float = Field(
+        0.0, ge=0, description="What one model makes of the other's insides, as `cross` exchanges them"
+    )
     cls: float = Field(0.0, ge=0, description="MSE of the first token's states of mapped layers, normalised (PKD)")
     pooled: float = Field(0.0, ge=0, description="MSE of mapped layers' mean states, normalised (RAIL-KD, layer-wise)")
     contrastive: float = Field(0.0, ge=0, description="InfoNCE of mapped layers' mean states in a batch (CoDIR)")
@@ -39,12 +47,13 @@ class Terms(Options):
     @property
     def mapped(self) -> bool:
         """Whether any term compares layer with layer."""
-        return bool(self.states or self.attention)
+        return bool(self.states or self.attention or self.cross)
 
     @property
     def states(self) -> bool:
         """Whether any term compares the hidden states of layers."""
-        return bool(self.hidden or self.uncertainty or self.cls or self.pooled or self.contrastive)
+        of_layers = (self.hidden, self.uncertainty, self.normalized, self.means, self.variances)
+        return any((*of_layers, self.cls, self.pooled, self.contrastive))
 
     @property
     def insides(self) -> bool:
@@ -111,6 +120,20 @@ class Phase(Options):
         None, ge=1, description="Heads that MiniLMv2 cuts queries, keys and values into; default: the student's"
     )
     contrast_temperature: float = Field(0.1, gt=0, description="Temperature of the contrastive term")
+    cross: Literal["attention", "modules"] = Field(
+        "attention", description="Each model runs with the other's attention, or each layer on the other's input"
+    )
+    cross_share: float = Field(
+        0.6, ge=0, le=1, description="Share of the student's layers on the teacher's inputs, with cross: modules"
+    )
+    gate: Literal["none", "loss", "module"] = Field(
+        "none",
+        description="Each step draws which layers learn (loss), or which run at all, else the teacher's do (module)",
+    )
+    gate_start: float = Field(0.2, ge=0.1, le=0.3, description="Chance that a gate is open at the first step")
+    gate_full: float = Field(
+        0.66, gt=0, le=1, description="Share of the steps after which every gate is open; the chance rises linearly"
+    )
     uncertain_by: RowUncertainty = Field(
         "entropy",
         description="How unsure the student is of a row; mc_entropy, bald and variance by passes with dropout",
@@ -118,7 +141,7 @@ class Phase(Options):
     passes: int = Field(8, ge=2, description="Passes with dropout")
     weighting: Literal["none", "soft", "objective"] = Field(
         "none",
-        description="Rows count by that uncertainty u: soft labels by u (soft), or by 1 - u and insides by u (objective)",
+        description="Rows count by that u: soft labels by u (soft), or by 1 - u and insides by u (objective)",
     )
     keep: float = Field(
         1.0, gt=0, le=1, description="Share of a batch that the teacher runs on: the rows the student is least sure of"
@@ -141,6 +164,14 @@ class Phase(Options):
             raise ValueError("general text has no labels: terms.hard and terms.soft cannot be used on it")
         if self.epochs and self.teacher == "pretrained" and self.terms.soft:
             raise ValueError("a pretrained encoder has no head for the task: terms.soft needs teacher: tuned")
+        if self.terms.cross and (self.live or self.weighting == "objective"):
+            raise ValueError(
+                "what crosses is of whole batches: the cross term takes no keep, mix or weighting: objective"
+            )
+        if self.gate == "module" and (self.terms.insides or self.live):
+            raise ValueError("gate: module is for hard and soft labels of whole batches. Set gate: loss")
+        if self.gate == "loss" and not self.terms.imitates:
+            raise ValueError("gate: loss opens what is learnt from a teacher, and no term of this phase is")
         if self.mix is not None and self.weighting != "none":
             raise ValueError("mixed rows are of two rows' uncertainty: set mix or weighting")
         if self.mix is not None and (self.soft_loss == "dkd" and self.terms.soft):
@@ -154,6 +185,17 @@ class Phase(Options):
         if self.weighting == "objective" and self.terms.contrastive:
             raise ValueError("the contrastive term compares the rows of a batch, which cannot count by row")
         return self
+
+    def chance(self, passed: float) -> float:
+        """p(t) = min(1, k t + b): that a gate is open when this share of the steps is done."""
+        if self.gate == "none":
+            return 1.0
+        return min(1.0, self.gate_start + (1 - self.gate_start) * passed / self.gate_full)
+
+    @property
+    def taught(self) -> bool:
+        """Whether it needs a teacher."""
+        return self.terms.imitates or self.gate == "module"
 
     @property
     def live(self) -> bool:

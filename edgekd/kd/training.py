@@ -25,6 +25,7 @@ from transformers import get_scheduler
 
 from edgekd.kd import beside, checkpoints
 from edgekd.kd.checkpoints import Position
+from edgekd.kd.gates import Moment
 from edgekd.kd.heap import kept_heap
 from edgekd.kd.objective import Learner
 from edgekd.kd.outputs import Outputs
@@ -145,10 +146,12 @@ class Training:
         wrapped.train()
         last = self.clock()
         for epoch in range(position.step // steps, phase.epochs):
-            self.learner.seed = _mix(self.seed, number, epoch, 2)
+            drawn = _mix(self.seed, number, epoch, 2)
             order = list(batches(rows.tokens.lengths, phase.batch_size, _mix(self.seed, number, epoch)))
             for parts in _loader(accelerator, rows, order[position.step - epoch * steps :], phase.accumulate):
                 torch.manual_seed(_mix(self.seed, number, position.step, 1 + 2 * accelerator.process_index))
+                passed = position.step / total
+                self.learner.moment = Moment(drawn, _mix(self.seed, number, position.step, 2), passed)
                 found = self._forward(accelerator, wrapped, parts)
                 accelerator.clip_grad_norm_(self.learner.parameters(), 1.0)
                 optimizer.step()

@@ -115,9 +115,10 @@ class Distill(Stage):
         import torch
 
         from edgekd.kd import encoder
+        from edgekd.kd.checks import check
         from edgekd.kd.fitting import fit, head, same_vocabulary, save_tokenizer
         from edgekd.kd.method import METHODS
-        from edgekd.kd.objective import Learner, check
+        from edgekd.kd.objective import Learner
         from edgekd.kd.student import shaped
 
         assert job.source is not None

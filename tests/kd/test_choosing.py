@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from edgekd.errors import EdgekdError
+from edgekd.kd.checks import check
 from edgekd.kd.choosing import mixed_labels, mixture, most_unsure, unsure
 from edgekd.kd.encoder import load_classifier
-from edgekd.kd.objective import Learner, check
+from edgekd.kd.objective import Learner
 from edgekd.kd.phase import Phase, Terms
 from edgekd.kd.student import shaped
 from edgekd.kd.tap import Mix, Tap

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.autograd import gradcheck
 
 from edgekd.errors import EdgekdError
-from edgekd.kd.losses import AttentionLoss, HiddenLoss, attention, hidden, pooled, relations, uncertainty
+from edgekd.kd.losses import AttentionLoss, HiddenLoss, attention, feature_maps, hidden, pooled, relations, uncertainty
 
 MASK = torch.tensor([[1, 1, 0]])
 PADDING = 99.0
@@ -123,6 +123,14 @@ def test_codir() -> None:
     assert pooled.codir(student[:1], student[:1], 1.0).item() == 0
 
 
+def test_feature_maps() -> None:
+    student, teacher = tokens((1, 3), (2, 4)), tokens((3, 1), (2, 6))
+    # normalised (-1, 1) and (1, -1), then (-1, 1) twice, but for the addend to a variance
+    assert feature_maps.normalized(student, teacher, MASK).item() == pytest.approx(4 / 2, rel=1e-4)
+    assert feature_maps.means(student, teacher, MASK).item() == pytest.approx((0 + 1) / 2)  # 2, 2 and 3, 4
+    assert feature_maps.variances(student, teacher, MASK).item() == pytest.approx((0 + 3) / 2)  # 1, 1 and 1, 4
+
+
 def test_uncertainty() -> None:
     student, teacher, scale = tokens((1, 2), (3, 4)), tokens((1, 0), (0, 4)), tokens((0, LOG3), (-LOG3, LOG3))
     # residuals 0, 2 | 3, 0 times e^-s 1, 1/3 | 3, 1/3; scales sum to log 3
@@ -171,6 +179,9 @@ LOSSES: dict[str, tuple[Callable[[Tensor, Tensor, Tensor], Tensor], tuple[int, .
     "relation": (lambda x, y, mask: relations.relation_kl(x, y, 2, mask), STATES),
     "minilm": (lambda x, y, mask: relations.minilm(products(x), products(y), x, y, 1, mask), STATES),
     "minilmv2": (lambda x, y, mask: relations.minilmv2([x] * 3, [y] * 3, 2, mask), STATES),
+    "normalized": (feature_maps.normalized, STATES),
+    "means": (feature_maps.means, STATES),
+    "variances": (feature_maps.variances, STATES),
     # The scale is the student's own, as an estimator's is.
     "laplace": (lambda x, y, mask: uncertainty.laplace(x, y, x, mask, 2.0), STATES),
     "gaussian": (lambda x, y, mask: uncertainty.gaussian(x, y, x, mask), STATES),

@@ -8,8 +8,10 @@ import pytest
 import torch
 
 from edgekd.errors import EdgekdError
+from edgekd.kd.checks import check
 from edgekd.kd.encoder import load_classifier
-from edgekd.kd.objective import Learner, check
+from edgekd.kd.gates import Moment
+from edgekd.kd.objective import Learner
 from edgekd.kd.outputs import Outputs
 from edgekd.kd.phase import Phase, Terms
 from edgekd.kd.student import shaped
@@ -17,7 +19,20 @@ from edgekd.start import Shape
 from tests.conftest import build_encoder
 from tests.kd.test_outputs import CPU, tokens
 
-INSIDES = ["embedding", "hidden", "attention", "uncertainty", "cls", "pooled", "contrastive", "relations"]
+INSIDES = [
+    "embedding",
+    "hidden",
+    "attention",
+    "uncertainty",
+    "normalized",
+    "means",
+    "variances",
+    "cross",
+    "cls",
+    "pooled",
+    "contrastive",
+    "relations",
+]
 MAPPINGS = ["uniform", "top", "bottom", "last", "mean", "random", "reverse", "all_to_one", "attention", "emd", (1, 3)]
 
 
@@ -96,9 +111,9 @@ def test_a_random_mapping_follows_the_epochs_seed(encoder: Path) -> None:
     model = learner(encoder, made).eval()
     found = {}
     for seed in range(6):
-        model.seed = seed
+        model.moment = Moment(epoch=seed)
         found[seed] = model(batch(model, made))["loss"].item()
-    model.seed = 0
+    model.moment = Moment(epoch=0)
     assert model(batch(model, made))["loss"].item() == found[0]
     assert len(set(found.values())) > 1
 
@@ -173,6 +188,8 @@ def test_freezing_what_cannot_be_frozen(encoder: Path, fields: dict[str, Any], t
         ({"terms": Terms(hidden=1), "mapping": (1, 9)}, "does not fit"),
         ({"terms": Terms(relations=1), "relation_heads": 3}, "3 relation heads do not divide"),
         ({"terms": Terms(relations=1), "relation_layer": 5}, "no layer 5"),
+        ({"terms": Terms(cross=1), "mapping": "mean"}, "layers cross one with one"),
+        ({"terms": Terms(cross=1), "mapping": "reverse"}, "layers cross one with one"),
         ({"terms": Terms(uncertainty=1), "uncertainty_loss": "weighted"}, "no earlier phase has estimated"),
         ({"terms": Terms(hidden=1), "teacher": "pretrained"}, "learns from the pretrained teacher, and there is none"),
     ],

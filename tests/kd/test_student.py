@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from edgekd.errors import EdgekdError
+from edgekd.kd.checks import check
 from edgekd.kd.encoder import load_classifier
-from edgekd.kd.objective import Learner, check
+from edgekd.kd.objective import Learner
 from edgekd.kd.phase import Phase, Terms
 from edgekd.kd.student import shaped
 from edgekd.start import Shape

@@ -95,6 +95,26 @@ def test_uncertainty_makes_two_layers_one_and_trains_the_feed_forward(encoder: P
         assert torch.equal(value, same) == frozen, name
 
 
+def test_progressive_transfer_ends_with_the_student_alone(encoder: Path, job: Callable[..., Job]) -> None:
+    teacher = artifact(encoder, "torch")
+    stage = Distill.model_validate(
+        {
+            "teacher": "t",
+            "model": {"layers": 2, "from": "t", "width": 16},
+            "method": "progressive",
+            "phases": {**quick("transfer", "finetune"), "transfer": {"epochs": 4, "learning_rate": 1e-3}},
+        }
+    )
+    made = job("progressive", teacher, t=teacher)
+    assert stage.run(made)["doubts"] == []
+    compared = {"normalized", "means", "variances", "attention", "cross", "soft", "hard", "open"}
+    terms = [set(record) - {"phase", "epoch", "loss"} for record in history(made)]
+    assert terms == [compared] * 4 + [{"hard"}] * 2
+    opened = [record["open"] for record in history(made)[:4]]
+    assert opened[0] < opened[2] <= opened[3] == 1
+    assert history(made)[3]["normalized"] < 0.9 * history(made)[0]["normalized"] / opened[0]
+
+
 def test_a_start_that_is_not_the_methods_is_doubted(encoder: Path, job: Callable[..., Job]) -> None:
     teacher = artifact(encoder, "torch")
     options = {"teacher": "t", "model": {"layers": 2, "from": "t"}, "method": "uncertainty", "epochs": 1}
