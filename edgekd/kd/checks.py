@@ -47,11 +47,8 @@ def check(student: Any, teachers: Mapping[str, Any], phases: Sequence[Phase]) ->
             _check_crossing(phase, student, teacher)
         if phase.gate == "module":
             _check_kin(phase, student, teacher, "gate: module")
-        if phase.asks and student.config.num_labels == 1 and phase.uncertain_by != "variance":
-            raise EdgekdError(
-                f"phase '{phase.name}': {phase.uncertain_by} is of classes, and this is a regression",
-                "Set uncertain_by: variance.",
-            )
+        if student.config.num_labels == 1:
+            _check_values(phase)
         if phase.accumulate > 1 and (torn := _by_batch(phase)):
             doubts.append(
                 f"phase '{phase.name}': {torn} compares the rows of a batch, of which it sees 1/{phase.accumulate}"
@@ -69,6 +66,19 @@ def check(student: Any, teachers: Mapping[str, Any], phases: Sequence[Phase]) ->
 
 def _sizes(model: Any) -> str:
     return f"{depth(model)} layers of {model.config.hidden_size}"
+
+
+def _check_values(phase: Phase) -> None:
+    """A regression's uncertainty is a variance, which is no share of anything."""
+    if phase.weighting != "none":
+        raise EdgekdError(
+            f"phase '{phase.name}': rows of a regression have no share to count by", "Set weighting: none."
+        )
+    if phase.asks and phase.measure(1) != "variance":
+        raise EdgekdError(
+            f"phase '{phase.name}': {phase.measure(1)} is of classes, and this is a regression",
+            "Leave out uncertain_by, or set variance.",
+        )
 
 
 def _check_crossing(phase: Phase, student: Any, teacher: Any) -> None:

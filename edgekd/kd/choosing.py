@@ -14,7 +14,7 @@ import math
 import torch
 from torch import Tensor
 
-from edgekd.kd.phase import SAMPLED, Phase, RowUncertainty
+from edgekd.kd.phase import SAMPLED, RowUncertainty
 from edgekd.kd.tap import Mix
 
 _SHARPNESS = 1000.0  # w of UNIX
@@ -46,13 +46,13 @@ def unsure(logits: Tensor, by: RowUncertainty) -> Tensor:
 
 
 @torch.no_grad()
-def asked(model: torch.nn.Module, inputs: dict[str, Tensor], phase: Phase) -> Tensor:
-    """A student's uncertainty (B,) of rows, by passes with dropout where the phase's measure needs them."""
-    training, sampled = model.training, phase.uncertain_by in SAMPLED
-    model.train(sampled)
-    passes = [model(**inputs).logits.float() for _ in range(phase.passes if sampled else 1)]
+def asked(model: torch.nn.Module, inputs: dict[str, Tensor], by: RowUncertainty, passes: int) -> Tensor:
+    """A student's uncertainty (B,) of rows, by passes with dropout where the measure needs them."""
+    training = model.training
+    model.train(by in SAMPLED)
+    answers = [model(**inputs).logits.float() for _ in range(passes)]
     model.train(training)
-    return unsure(torch.stack(passes), phase.uncertain_by)
+    return unsure(torch.stack(answers), by)
 
 
 def most_unsure(uncertainty: Tensor, share: float) -> Tensor:

@@ -91,13 +91,14 @@ class Learner(nn.Module):
         if phase.terms.hard:
             found["hard"] = phase.terms.hard * logits.hard(ours.logits, labels)
         if phase.gate != "none":
-            told["open"] = torch.tensor(gates.share)
+            told["open"] = gates.share
         loss = torch.stack(list(found.values())).sum()
-        return {**{name: value.detach() for name, value in found.items()}, **told, "loss": loss}
+        shares = {name: loss.new_tensor(share) for name, share in told.items()}
+        return {**{name: value.detach() for name, value in found.items()}, **shares, "loss": loss}
 
     def _imitated(
         self, batch: Mapping[str, Any], tap: Tap, gates: Gates
-    ) -> tuple[Trace, Any, dict[str, Tensor], dict[str, Tensor]]:
+    ) -> tuple[Trace, Any, dict[str, Tensor], dict[str, float]]:
         """What the student shows, the labels of its rows, the terms that compare it with a teacher, and shares."""
         assert self.phase is not None
         phase, labels, told = self.phase, batch.get("labels"), {}
@@ -119,7 +120,7 @@ class Learner(nn.Module):
         if theirs is None:
             theirs = self._taught(tap, batch, other, mix, chosen)
         if phase.live:
-            told["taught"] = torch.tensor(len(theirs.logits) / len(batch["input_ids"]))
+            told["taught"] = len(theirs.logits) / len(batch["input_ids"])
         weights = None if phase.weighting == "none" else doubt
         open_ = gates.open if phase.gate == "loss" else None
         imitation = Imitation(phase, learning, theirs, self.beside, self.moment.epoch, weights, open_)
@@ -178,9 +179,11 @@ class Learner(nn.Module):
     def _unsure(self, batch: Mapping[str, Any], ours: Trace | None = None) -> Tensor:
         """How unsure the student is of each row (B,): by what it just answered, or by passes of their own."""
         assert self.phase is not None
-        if ours is not None and self.phase.uncertain_by not in SAMPLED:
-            return unsure(ours.logits.detach()[None], self.phase.uncertain_by)
-        return asked(self.student, {name: batch[name] for name in input_names(self.student)}, self.phase)
+        by = self.phase.measure(self._classes)
+        if ours is not None and by not in SAMPLED:
+            return unsure(ours.logits.detach()[None], by)
+        inputs = {name: batch[name] for name in input_names(self.student)}
+        return asked(self.student, inputs, by, self.phase.passes if by in SAMPLED else 1)
 
 
 def _some(names: Sequence[str]) -> str:

@@ -78,6 +78,7 @@ class Phase(Options):
         "task", description="The train split; that with the step's `augment` copies, if any; or the text of `general`"
     )
     epochs: int = Field(3, ge=0, description="Passes over the rows; 0 skips the phase")
+    min_steps: int = Field(0, ge=0, description="Least steps: few rows are passed over as often as they take")
     batch_size: int = Field(32, ge=1, description="Rows a step, over all processes")
     accumulate: int = Field(1, ge=1, description="Parts in which a step's rows go through the model, to save memory")
     learning_rate: float = Field(5e-5, gt=0, description="Peak learning rate of AdamW")
@@ -134,14 +135,15 @@ class Phase(Options):
     gate_full: float = Field(
         0.66, gt=0, le=1, description="Share of the steps after which every gate is open; the chance rises linearly"
     )
-    uncertain_by: RowUncertainty = Field(
-        "entropy",
-        description="How unsure the student is of a row; mc_entropy, bald and variance by passes with dropout",
+    uncertain_by: RowUncertainty | None = Field(
+        None,
+        description="How unsure the student is of a row; mc_entropy, bald, variance by passes with dropout; "
+        "default: entropy (regression: variance)",
     )
     passes: int = Field(8, ge=2, description="Passes with dropout")
     weighting: Literal["none", "soft", "objective"] = Field(
         "none",
-        description="Rows count by that u: soft labels by u (soft), or by 1 - u and insides by u (objective)",
+        description="Rows count by that, u: soft labels by u (soft), or by 1 - u and insides by u (objective)",
     )
     keep: float = Field(
         1.0, gt=0, le=1, description="Share of a batch that the teacher runs on: the rows the student is least sure of"
@@ -191,6 +193,14 @@ class Phase(Options):
         if self.gate == "none":
             return 1.0
         return min(1.0, self.gate_start + (1 - self.gate_start) * passed / self.gate_full)
+
+    def measure(self, classes: int) -> RowUncertainty:
+        """What says how unsure a student of so many outputs is of a row."""
+        return self.uncertain_by or ("variance" if classes == 1 else "entropy")
+
+    def passes_over(self, steps: int) -> int:
+        """The epochs, of so many steps each."""
+        return max(self.epochs, -(-self.min_steps // steps)) if self.epochs else 0
 
     @property
     def taught(self) -> bool:

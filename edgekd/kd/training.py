@@ -135,7 +135,8 @@ class Training:
             return
         rows = self._with_outputs(accelerator, number)
         steps = -(-len(rows) // phase.batch_size)
-        total = steps * phase.epochs
+        epochs = phase.passes_over(steps)
+        total = steps * epochs
         optimizer = accelerator.prepare_optimizer(_optimizer(self.learner, phase))
         schedule = "constant_with_warmup" if phase.schedule == "constant" else phase.schedule
         scheduler = accelerator.prepare_scheduler(
@@ -145,7 +146,7 @@ class Training:
             accelerator.load_state(str(resume / _STATE))
         wrapped.train()
         last = self.clock()
-        for epoch in range(position.step // steps, phase.epochs):
+        for epoch in range(position.step // steps, epochs):
             drawn = _mix(self.seed, number, epoch, 2)
             order = list(batches(rows.tokens.lengths, phase.batch_size, _mix(self.seed, number, epoch)))
             for parts in _loader(accelerator, rows, order[position.step - epoch * steps :], phase.accumulate):

@@ -223,9 +223,9 @@ def test_a_regression_has_no_entropy(encoder: Path) -> None:
     teacher = load_classifier(encoder, num_labels=1)
     student = shaped(teacher, Shape(layers=2))
     made = Phase(name="made", terms=Terms(soft=1, hard=1), keep=0.5, batch_size=4)
-    with pytest.raises(EdgekdError, match="entropy is of classes"):
-        check(student, {"tuned": teacher}, [made])
-    made = made.model_copy(update={"uncertain_by": "variance"})
+    for wrong, told in (({"uncertain_by": "margin"}, "margin is of classes"), ({"weighting": "soft"}, "no share")):
+        with pytest.raises(EdgekdError, match=told):
+            check(student, {"tuned": teacher}, [made.model_copy(update=wrong)])
     assert check(student, {"tuned": teacher}, [made]) == []
     model = Learner(student, {"tuned": teacher}, [made])
     model.begin(made)

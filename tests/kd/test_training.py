@@ -125,6 +125,14 @@ def test_a_phase_without_terms_is_refused() -> None:
         Phase(name="empty", terms=Terms())
 
 
+def test_few_rows_are_passed_over_until_the_least_steps(learner: Callable[[], Learner], tmp_path: Path) -> None:
+    few = PHASES[1].model_copy(update={"epochs": 2, "min_steps": 11})
+    seen: list[tuple[float, float]] = []
+    found = Training(learner(), [few], [rows(20)], 5, tmp_path, lambda _, *at: seen.append(at), cache_bytes=0).run()
+    assert len(found) == 4 and seen == [(step, 12) for step in range(1, 13)]  # 3 steps an epoch
+    assert few.passes_over(8) == 2 and few.model_copy(update={"epochs": 0}).passes_over(3) == 0
+
+
 def test_fp32_and_bf16_agree(learner: Callable[[], Learner], tmp_path: Path) -> None:
     found = {}
     for precision in ("fp32", "bf16"):
