@@ -59,13 +59,13 @@ class Imitation:
         theirs: Trace,
         beside: Beside,
         seed: int,
+        gates: Sequence[bool],
         unsure: Tensor | None = None,
-        gates: Sequence[bool] | None = None,
     ) -> None:
-        """`unsure` (B,) are the rows' weights, where the phase has any; a module counts where its gate is open."""
+        """A module counts where its gate is open, a row by how unsure (B,) the student is, where the phase says so."""
         self._phase, self._ours, self._theirs = phase, ours, theirs
         self._beside, self._seed = beside, seed
-        self._gates = gates or [True] * (ours.depth + 2)
+        self._gates = gates
         self._inner = unsure if phase.weighting == "objective" else None
         self._outer = 1 - unsure if unsure is not None and phase.weighting == "objective" else unsure
 

@@ -1,7 +1,6 @@
 """The objective of a phase: a student, what trains beside it and its teachers; the module's forward is the loss."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -84,10 +83,9 @@ class Learner(nn.Module):
         assert self.phase is not None
         phase, gates = self.phase, draw(self.phase, self.moment, depth(self.student))
         if (tap := self.teacher(phase)) is not None:
-            ours, labels, found, told = self._imitated(batch, tap, gates)
+            ours, labels, found, told = self._imitated(phase, tap, batch, gates)
         else:
-            with self._predecessors(gates):
-                ours, labels, found, told = self._tap.trace(batch, Needs()), batch.get("labels"), {}, {}
+            ours, labels, found, told = self._shown(phase, batch, Needs(), gates), batch.get("labels"), {}, {}
         if phase.terms.hard:
             found["hard"] = phase.terms.hard * logits.hard(ours.logits, labels)
         if phase.gate != "none":
@@ -97,67 +95,49 @@ class Learner(nn.Module):
         return {**{name: value.detach() for name, value in found.items()}, **shares, "loss": loss}
 
     def _imitated(
-        self, batch: Mapping[str, Any], tap: Tap, gates: Gates
+        self, phase: Phase, tap: Tap, batch: Mapping[str, Any], gates: Gates
     ) -> tuple[Trace, Any, dict[str, Tensor], dict[str, float]]:
         """What the student shows, the labels of its rows, the terms that compare it with a teacher, and shares."""
-        assert self.phase is not None
-        phase, labels, told = self.phase, batch.get("labels"), {}
+        labels, told = batch.get("labels"), {}
         mine, other = reads(phase, depth(self.student), depth(tap.model))
-        mix = doubt = chosen = None
-        if phase.mix is not None:
-            mix = mixture(self._unsure(batch), phase.mix, phase.keep)
-            labels = None if labels is None else mixed_labels(labels, mix, self._classes)
-        pairs = self._pairs(tap) if phase.terms.cross else {}
-        # Who lends its attention goes first.
+        pairs = self._pairs(phase, tap) if phase.terms.cross else {}
+        mix = mixture(self._unsure(phase, batch), phase.mix, phase.keep) if phase.mix is not None else None
+        if mix is not None and labels is not None:
+            labels = mixed_labels(labels, mix, self._classes)
+        # Who lends its attention goes first, else who says about which rows the other is asked.
         theirs = self._taught(tap, batch, other) if pairs else None
-        with self._predecessors(gates):
-            ours = learning = self._tap.trace(batch, mine, mix, self._lent(theirs, pairs, gates))
-        if phase.weighting != "none" or (phase.keep < 1 and mix is None):
-            doubt = self._unsure(batch, ours)
-        if phase.keep < 1 and mix is None and doubt is not None:
-            chosen = most_unsure(doubt, phase.keep)
-            learning, doubt = ours.rows(chosen), doubt[chosen]
+        ours = learning = self._shown(phase, batch, mine, gates, mix, self._lent(phase, theirs, pairs, gates))
+        counts = self._unsure(phase, batch, ours) if phase.counts else None
+        chosen = None
+        if phase.chooses and counts is not None:
+            chosen = most_unsure(counts, phase.keep)
+            learning, counts = ours.rows(chosen), counts[chosen]
         if theirs is None:
             theirs = self._taught(tap, batch, other, mix, chosen)
         if phase.live:
             told["taught"] = len(theirs.logits) / len(batch["input_ids"])
-        weights = None if phase.weighting == "none" else doubt
-        open_ = gates.open if phase.gate == "loss" else None
-        imitation = Imitation(phase, learning, theirs, self.beside, self.moment.epoch, weights, open_)
+        open_ = gates.open if phase.gate == "loss" else (True,) * len(gates.open)
+        weights = None if phase.weighting == "none" else counts
+        imitation = Imitation(phase, learning, theirs, self.beside, self.moment.epoch, open_, weights)
         found = imitation.terms(labels if chosen is None or labels is None else labels[chosen])
         if pairs:
-            crossed = self._crossed(tap, batch, ours, theirs, pairs)
-            found["cross"] = phase.terms.cross * opened(crossed, open_ or [True] * len(gates.open))
+            found["cross"] = phase.terms.cross * opened(self._crossed(phase, tap, batch, ours, theirs, pairs), open_)
         return ours, labels, found, told
 
-    def _predecessors(self, gates: Gates) -> AbstractContextManager[None]:
-        """Meanwhile, where the phase gates modules, the teacher's run for those of the student that are shut out."""
-        assert self.phase is not None
-        if self.phase.gate != "module":
-            return nullcontext()
-        return replaced(self.student, self._teachers[0][self.phase.teacher].model, gates.open)
-
-    def _pairs(self, tap: Tap) -> dict[int, int]:
-        """The teacher's layer of each student layer that learns."""
-        assert self.phase is not None
-        chosen = mappings.resolve(self.phase.mapping, depth(self.student), depth(tap.model), self.moment.epoch)
-        return {number: layers[0] for number, layers in enumerate(chosen, start=1) if layers}
-
-    def _lent(self, theirs: Trace | None, pairs: Mapping[int, int], gates: Gates) -> dict[int, Tensor]:
-        """The teacher's attention, for the student's layers that are crossed in this step."""
-        assert self.phase is not None
-        if theirs is None or self.phase.cross != "attention":
-            return {}
-        heads = int(self.student.config.num_attention_heads)  # type: ignore[union-attr,arg-type]
-        return {mine: distribution(theirs, other, heads) for mine, other in pairs.items() if gates.crossed[mine]}
-
-    def _crossed(
-        self, tap: Tap, batch: Mapping[str, Any], ours: Trace, theirs: Trace, pairs: Mapping[int, int]
-    ) -> dict[int, Tensor]:
-        assert self.phase is not None
-        if self.phase.cross == "attention":
-            return by_attention(tap, batch, ours, theirs, pairs)
-        return by_modules(self.student, tap.model, ours, theirs, pairs, self.phase.cross_share)
+    def _shown(
+        self,
+        phase: Phase,
+        batch: Mapping[str, Any],
+        needs: Needs,
+        gates: Gates,
+        mix: Mix | None = None,
+        lent: Mapping[int, Tensor] | None = None,
+    ) -> Trace:
+        """What the student shows; where the phase gates modules, the teacher's run for those that are shut out."""
+        if phase.gate != "module":
+            return self._tap.trace(batch, needs, mix, lent)
+        with replaced(self.student, self._teachers[0][phase.teacher].model, gates.open):
+            return self._tap.trace(batch, needs, mix, lent)
 
     def _taught(
         self,
@@ -176,14 +156,32 @@ class Learner(nn.Module):
         with torch.no_grad():
             return tap.trace(read, needs, mix)
 
-    def _unsure(self, batch: Mapping[str, Any], ours: Trace | None = None) -> Tensor:
+    def _unsure(self, phase: Phase, batch: Mapping[str, Any], ours: Trace | None = None) -> Tensor:
         """How unsure the student is of each row (B,): by what it just answered, or by passes of their own."""
-        assert self.phase is not None
-        by = self.phase.measure(self._classes)
+        by = phase.measure(self._classes)
         if ours is not None and by not in SAMPLED:
             return unsure(ours.logits.detach()[None], by)
         inputs = {name: batch[name] for name in input_names(self.student)}
-        return asked(self.student, inputs, by, self.phase.passes if by in SAMPLED else 1)
+        return asked(self.student, inputs, by, phase.passes if by in SAMPLED else 1)
+
+    def _pairs(self, phase: Phase, tap: Tap) -> dict[int, int]:
+        """The teacher's layer of each student layer that learns."""
+        chosen = mappings.resolve(phase.mapping, depth(self.student), depth(tap.model), self.moment.epoch)
+        return {number: layers[0] for number, layers in enumerate(chosen, start=1) if layers}
+
+    def _lent(self, phase: Phase, theirs: Trace | None, pairs: Mapping[int, int], gates: Gates) -> dict[int, Tensor]:
+        """The teacher's attention, for the student's layers that are crossed in this step."""
+        if theirs is None or phase.cross != "attention":
+            return {}
+        heads = int(self.student.config.num_attention_heads)  # type: ignore[union-attr,arg-type]
+        return {mine: distribution(theirs, other, heads) for mine, other in pairs.items() if gates.crossed[mine]}
+
+    def _crossed(
+        self, phase: Phase, tap: Tap, batch: Mapping[str, Any], ours: Trace, theirs: Trace, pairs: Mapping[int, int]
+    ) -> dict[int, Tensor]:
+        if phase.cross == "attention":
+            return by_attention(tap, batch, ours, theirs, pairs)
+        return by_modules(self.student, tap.model, ours, theirs, pairs, phase.cross_share)
 
 
 def _some(names: Sequence[str]) -> str:

@@ -159,7 +159,7 @@ class Phase(Options):
     )
 
     @model_validator(mode="after")
-    def _has_a_term(self) -> Self:
+    def _consistent(self) -> Self:
         if self.epochs and not any(self.terms.model_dump().values()):
             raise ValueError("every term has weight 0: nothing would be learnt")
         if self.epochs and self.data == "general" and (self.terms.hard or self.terms.soft):
@@ -170,14 +170,19 @@ class Phase(Options):
             raise ValueError(
                 "what crosses is of whole batches: the cross term takes no keep, mix or weighting: objective"
             )
-        if self.gate == "module" and (self.terms.insides or self.live):
-            raise ValueError("gate: module is for hard and soft labels of whole batches. Set gate: loss")
+        if self.gate == "module" and self.live:
+            raise ValueError("gate: module runs whole batches. Leave out keep and mix")
+        if self.gate == "module" and self.terms.insides:
+            off = ", ".join(f"{name}: 0" for name, weight in self.terms if weight and name not in ("hard", "soft"))
+            raise ValueError(f"gate: module is for hard and soft labels. Set terms: {{{off}}}")
         if self.gate == "loss" and not self.terms.imitates:
             raise ValueError("gate: loss opens what is learnt from a teacher, and no term of this phase is")
         if self.mix is not None and self.weighting != "none":
             raise ValueError("mixed rows are of two rows' uncertainty: set mix or weighting")
         if self.mix is not None and (self.soft_loss == "dkd" and self.terms.soft):
             raise ValueError("mixed rows have no one class: dkd cannot be used with mix")
+        if self.asks and self.data == "general":
+            raise ValueError("keep, mix and weighting go by the student's answers: on general text it gives none")
         if self.asks and not self.terms.imitates:
             raise ValueError("keep, mix and weighting are of what is learnt from a teacher: no term of this phase is")
         if self.weighting != "none" and self.uncertain_by == "variance":
@@ -213,9 +218,19 @@ class Phase(Options):
         return self.keep < 1 or self.mix is not None
 
     @property
+    def chooses(self) -> bool:
+        """Whether the teacher is asked about some rows only, as they are."""
+        return self.keep < 1 and self.mix is None
+
+    @property
+    def counts(self) -> bool:
+        """Whether rows as they are count, or are chosen, by how unsure the student is of them."""
+        return self.chooses or self.weighting != "none"
+
+    @property
     def asks(self) -> bool:
         """Whether anything depends on how unsure the student is of a row."""
-        return self.live or self.weighting != "none"
+        return self.live or self.counts
 
     def having(self, fields: Fields[str, Any], at: tuple[str, ...]) -> Self:
         """This phase with other fields, which a recipe sets at `at`. A term that is set leaves the others as they are.

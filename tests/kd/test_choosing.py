@@ -207,6 +207,7 @@ def test_a_stopped_training_that_mixes_ends_as_an_undisturbed_one(encoder: Path,
     ("fields", "told"),
     [
         ({"terms": Terms(hard=1), "keep": 0.5}, "of what is learnt from a teacher"),
+        ({"terms": Terms(hidden=1), "keep": 0.5, "data": "general"}, "on general text it gives none"),
         ({"terms": Terms(soft=1), "mix": 0.5, "weighting": "soft"}, "set mix or weighting"),
         ({"terms": Terms(soft=1), "mix": 0.5, "soft_loss": "dkd"}, "mixed rows have no one class"),
         ({"terms": Terms(soft=1), "weighting": "soft", "uncertain_by": "variance"}, "a variance is no share"),
