@@ -25,7 +25,7 @@ from edgekd.start import Shape
 from tests.conftest import build_encoder
 from tests.kd.test_encoder import BATCH, all_insides
 from tests.kd.test_objective import batch, learner, phase
-from tests.kd.test_training import rows
+from tests.kd.test_training import quiet, rows
 
 GATED = phase(terms=Terms(hidden=1, soft=1, embedding=1, hard=1), gate="loss", soft_loss="kl")
 
@@ -219,6 +219,28 @@ def test_the_student_runs_alone_in_the_end(encoder: Path, cross: Any) -> None:
         assert found["hard"].item() == pytest.approx(alone, abs=1e-6) and found["open"] == 1
     found["loss"].backward()
     assert all(found[name] > 0 for name in ("normalized", "means", "variances", "attention", "cross", "soft"))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"terms": Terms(normalized=1, means=1, variances=1, cross=1, attention=1, hard=1), "gate": "loss"},
+        {"terms": Terms(cross=1, hard=1), "cross": "modules"},
+        {"terms": Terms(hard=1), "gate": "module"},
+        {"terms": Terms(uncertainty=1, soft=1), "mix": 0.5, "keep": 0.75},
+        {"terms": Terms(hidden=1, soft=1), "weighting": "objective", "uncertain_by": "bald"},
+    ],
+    ids=lambda fields: ", ".join(fields),
+)
+def test_bf16_agrees(encoder: Path, tmp_path: Path, fields: dict[str, Any]) -> None:
+    made = phase(**fields, epochs=2, batch_size=8, learning_rate=1e-4)
+    found = {}
+    for precision in ("fp32", "bf16"):
+        model = learner(encoder, made, width=32)
+        history = Training(model, [made], [rows()], 5, tmp_path / precision, quiet, precision).run()  # type: ignore[arg-type]
+        found[precision] = [record["loss"] for record in history]
+    assert found["bf16"] == pytest.approx(found["fp32"], rel=0.05)
+    assert found["bf16"] != found["fp32"]
 
 
 @pytest.mark.parametrize(

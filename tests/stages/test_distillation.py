@@ -115,6 +115,25 @@ def test_progressive_transfer_ends_with_the_student_alone(encoder: Path, job: Ca
     assert history(made)[3]["normalized"] < 0.9 * history(made)[0]["normalized"] / opened[0]
 
 
+def test_modules_are_replaced_one_by_one(encoder: Path, job: Callable[..., Job]) -> None:
+    """BERT-of-Theseus: only labels teach, and what is not replaced stays."""
+    teacher = artifact(encoder, "torch")
+    off = dict.fromkeys(("normalized", "means", "variances", "attention", "cross", "soft"), 0)
+    options = {"teacher": "t", "model": {"layers": [1, 2], "from": "t"}, "method": "progressive"}
+    theseus = {"gate": "module", "terms": off, "freeze": ["embeddings", "head"], "epochs": 4, "gate_start": 0.3}
+    made = job("theseus", teacher, t=teacher)
+    stage = Distill.model_validate({**options, "phases": {"transfer": theseus, "finetune": {"epochs": 0}}})
+    stage.run(made)
+    assert [set(record) - {"phase", "epoch", "loss"} for record in history(made)] == [{"hard", "open"}] * 4
+    theirs, ours = (load_file(folder / "model.safetensors") for folder in (encoder, made.out))
+    layers = {name for name in ours if ".layer." in name}
+    assert ours.keys() <= theirs.keys() and len(layers) == 2 * 16
+    assert all(torch.equal(value, theirs[name]) == (name not in layers) for name, value in ours.items())
+    with pytest.raises(EdgekdError, match="gate: module is for hard and soft labels") as caught:
+        stage.model_copy(update={"phases": {"transfer": {"gate": "module"}}}).schedule(made.data.options)
+    assert "Set terms: {attention: 0, normalized: 0, means: 0, variances: 0, cross: 0}" in caught.value.hint
+
+
 def test_a_start_that_is_not_the_methods_is_doubted(encoder: Path, job: Callable[..., Job]) -> None:
     teacher = artifact(encoder, "torch")
     options = {"teacher": "t", "model": {"layers": 2, "from": "t"}, "method": "uncertainty", "epochs": 1}
