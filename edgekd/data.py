@@ -54,7 +54,8 @@ class Data:
         if embedded.is_embedded(source):
             return {**chosen, "source": source, "version": embedded.module(source).VERSION, "seed": self.seed}
         if self.options.on_hub:
-            return {**chosen, "source": source, "commit": hub.commit(source, self.options.revision, "dataset")}
+            drawn = {"seed": self.seed} if self.options.per_class else {}
+            return {**chosen, "source": source, "commit": hub.commit(source, self.options.revision, "dataset"), **drawn}
         files = {
             f"{role}{file.suffix}": hashlib.sha256(checked_bytes(file)).hexdigest()
             for role, file in find(self.options).items()
@@ -89,7 +90,8 @@ class Data:
     def train(self) -> Split:
         split = self._split("train")
         limit = self.options.limit or len(split)
-        return Split(split.texts[:limit], split.targets[:limit])
+        split = Split(split.texts[:limit], split.targets[:limit])
+        return self._drawn(split, self.options.per_class) if self.options.per_class else split
 
     @cached_property
     def dev(self) -> Split:
@@ -98,6 +100,20 @@ class Data:
             where = self._tables.place("dev", -1)
             raise EdgekdError("a dev split of one row scores nothing", "Add rows, or raise data.dev_fraction.", where)
         return split
+
+    def _drawn(self, split: Split, count: int) -> Split:
+        """So many rows of each label, in the order of the source; a larger draw holds a smaller one of its seed."""
+        import numpy as np
+
+        chosen: list[int] = []
+        for number, name in enumerate(self.labels):
+            of_label = np.flatnonzero(split.targets == number)
+            if len(of_label) < count:
+                where = self._tables.place("train", -1)
+                raise EdgekdError(f"{len(of_label)} rows are '{name}', {count} asked for", "Lower per_class.", where)
+            chosen += np.random.default_rng((self.seed, number)).permutation(of_label)[:count].tolist()
+        chosen.sort()
+        return Split(tuple(split.texts[row] for row in chosen), split.targets[chosen])
 
     def _split(self, role: str) -> Split:
         import numpy as np

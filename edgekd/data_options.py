@@ -41,6 +41,9 @@ class DataOptions(Options):
     dev_fraction: float = Field(0.1, gt=0, lt=1, description="Share held out for dev where the source has one split")
     max_length: int = Field(128, ge=8, le=512, description="Longest input in tokens; longer ones are cut")
     limit: int | None = Field(None, ge=1, description="Train on the first N rows only (for a quick look)")
+    per_class: int | None = Field(
+        None, ge=1, description="Train on so many rows of each label, drawn by the recipe's seed (few-sample runs)"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -70,6 +73,8 @@ class DataOptions(Options):
             raise ValueError("labels name the same label twice")
         if self.task not in TASKS:
             raise ValueError(f"unknown task '{self.task}'. {nearest(self.task, TASKS.names)}")
+        if self.per_class and self.task != "classification":
+            raise ValueError(f"per_class draws rows by their label, and a {self.task} has none for a row. Set limit")
         if self.config and not self.on_hub:
             raise ValueError("config belongs to a hub data set; for GLUE's columns of local files say 'preset'")
         return self

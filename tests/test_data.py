@@ -140,6 +140,28 @@ def test_the_fingerprint_is_of_what_counts(tmp_path: Path) -> None:
     assert data(write(tmp_path, "csv", ROWS[1:])).fingerprint != first.fingerprint
 
 
+def test_rows_of_each_label_are_drawn_by_the_seed(tmp_path: Path) -> None:
+    rows = [{"sentence": f"row {number}", "label": "ab"[number % 4 == 0]} for number in range(80)]
+    file = write(tmp_path, "csv", rows)
+    options = {"source": str(file), "text": ["sentence"], "dev_fraction": 0.2}
+
+    def drawn(seed: int, count: int) -> Data:
+        return Data(DataOptions.model_validate({**options, "per_class": count}), seed)
+
+    few, again, other = drawn(1, 4), drawn(1, 4), drawn(2, 4)
+    assert sorted(few.train.targets) == [0] * 4 + [1] * 4 and len(few.dev) == 16
+    assert few.train.texts == again.train.texts and few.train.texts != other.train.texts
+    assert set(few.train.texts) < set(drawn(1, 9).train.texts)
+    whole = Data(DataOptions.model_validate(options), 1)
+    kept = {text: target for (text,), target in zip(whole.train.texts, whole.train.targets, strict=True)}
+    assert all(kept[text] == target for (text,), target in zip(few.train.texts, few.train.targets, strict=True))
+    assert few.fingerprint != whole.fingerprint and few.fingerprint != other.fingerprint
+    with pytest.raises(EdgekdError, match="rows are 'b', 40 asked for"):
+        drawn(1, 40).train  # noqa: B018
+    with pytest.raises(ValueError, match="a regression has none"):
+        DataOptions.model_validate({**options, "task": "regression", "per_class": 4})
+
+
 def test_the_limit_is_on_train_rows(tmp_path: Path) -> None:
     read = data(write(tmp_path, "csv"), limit=4)
     assert len(read.train) == 4

@@ -12,6 +12,7 @@ import transformers
 from torch import nn
 
 from edgekd.errors import EdgekdError
+from edgekd.kd.parts import in_attention
 
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
@@ -73,9 +74,10 @@ def save(model: Any, folder: Path) -> None:
     (folder / "generation_config.json").unlink(missing_ok=True)
 
 
-def chosen_layers(teacher: Any, layers: "list[int]") -> Any:
+def chosen_layers(teacher: Any, layers: Sequence[int], attention: Sequence[int] | None = None) -> Any:
     """A student that starts as the teacher's embeddings, head and some of its layers (numbers from 1, in order).
 
+    `attention` are the layers whose attention, with its output and normalisation, they have instead of their own.
     ALBERT uses one layer many times: of it only their number is taken.
     """
     import copy
@@ -87,8 +89,12 @@ def chosen_layers(teacher: Any, layers: "list[int]") -> Any:
     if config.model_type == "albert":
         student.load_state_dict(teacher.state_dict())
         return student.float()
-    own = _layers(teacher)
-    _set_layers(student, nn.ModuleList(copy.deepcopy(own[number - 1]) for number in layers))
+    own = stack(teacher)
+    chosen = nn.ModuleList(copy.deepcopy(own[number - 1]) for number in layers)
+    for layer, number in zip(chosen, attention or layers, strict=True):
+        of_attention = {name: value for name, value in own[number - 1].state_dict().items() if in_attention(name)}
+        layer.load_state_dict(of_attention, strict=False)
+    _set_layers(student, chosen)
     theirs = {name: value for name, value in teacher.state_dict().items() if not name.startswith(_prefix(teacher))}
     student.load_state_dict(theirs, strict=False)
     return student.float()
@@ -125,7 +131,8 @@ def keep_positions(model: Any, longest: int) -> None:
             model.config.max_position_embeddings = longest
 
 
-def _layers(model: Any) -> nn.ModuleList:
+def stack(model: Any) -> nn.ModuleList:
+    """An encoder's layers. Raises EdgekdError where it has none of its own."""
     return next(module for _, module in _stacks(model))
 
 

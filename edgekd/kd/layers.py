@@ -14,24 +14,27 @@ from edgekd.kd.adaptive_mappings import alp, emd_flow, emd_weights
 from edgekd.kd.losses import exact
 
 States = Mapping[int, Tensor]
-Cost = Callable[[Tensor, Tensor], Tensor]
+# Of a student's layer, by its number, its state and a teacher's.
+Cost = Callable[[int, Tensor, Tensor], Tensor]
 
 
 class Layers(ABC):
     """What a term sums over; `ours` and `theirs` are states by layer, from 1 (0, the embedding output, is left out)."""
 
     @abstractmethod
-    def loss(self, ours: States, theirs: States, cost: Cost) -> Tensor: ...
+    def losses(self, ours: States, theirs: States, cost: Cost) -> dict[int, Tensor]:
+        """Of each student layer that learns, by its number."""
 
 
 class Mixed(Layers):
     """One teacher state for each student layer that learns."""
 
     @abstractmethod
-    def pairs(self, ours: States, theirs: States) -> list[tuple[Tensor, Tensor]]: ...
+    def taught(self, theirs: States) -> dict[int, Tensor]:
+        """The teacher state of each student layer that learns."""
 
-    def loss(self, ours: States, theirs: States, cost: Cost) -> Tensor:
-        return torch.stack([cost(*pair) for pair in self.pairs(ours, theirs)]).sum()
+    def losses(self, ours: States, theirs: States, cost: Cost) -> dict[int, Tensor]:
+        return {number: cost(number, ours[number], state) for number, state in self.taught(theirs).items()}
 
 
 class Fixed(Mixed):
@@ -40,12 +43,12 @@ class Fixed(Mixed):
     def __init__(self, chosen: Sequence[tuple[int, ...]]) -> None:
         self._chosen = chosen
 
-    def pairs(self, ours: States, theirs: States) -> list[tuple[Tensor, Tensor]]:
-        return [
-            (ours[number], torch.stack([theirs[layer] for layer in layers]).mean(0))
+    def taught(self, theirs: States) -> dict[int, Tensor]:
+        return {
+            number: torch.stack([theirs[layer] for layer in layers]).mean(0)
             for number, layers in enumerate(self._chosen, start=1)
             if layers
-        ]
+        }
 
 
 class Attended(Mixed):
@@ -55,11 +58,11 @@ class Attended(Mixed):
         """From hidden states, the student's projected to the teacher's width."""
         self._weights = alp(*(_stacked({n: states[:, 0] for n, states in s.items()}) for s in (ours, theirs)))
 
-    def pairs(self, ours: States, theirs: States) -> list[tuple[Tensor, Tensor]]:
+    def taught(self, theirs: States) -> dict[int, Tensor]:
         # Under autocast the mix would be rounded to half precision.
         with torch.autocast(self._weights.device.type, enabled=False):
             mixed = torch.einsum("bmn,bn...->bm...", self._weights, exact(_stacked(theirs)))
-        return [(ours[number], mixed[:, number - 1]) for number in range(1, mixed.shape[1] + 1)]
+        return {number: mixed[:, number - 1] for number in range(1, mixed.shape[1] + 1)}
 
 
 class Flow(nn.Module):
@@ -81,12 +84,14 @@ class Moved(Layers):
         self._weights = weights
         self._estimates: list[tuple[Tensor, Tensor]] = []
 
-    def loss(self, ours: States, theirs: States, cost: Cost) -> Tensor:
-        order = [[states[layer] for layer in sorted(states) if layer] for states in (ours, theirs)]
-        costs = torch.stack([torch.stack([cost(mine, other) for other in order[1]]) for mine in order[0]])
+    def losses(self, ours: States, theirs: States, cost: Cost) -> dict[int, Tensor]:
+        numbers, others = ([layer for layer in sorted(states) if layer] for states in (ours, theirs))
+        costs = torch.stack(
+            [torch.stack([cost(number, ours[number], theirs[other]) for other in others]) for number in numbers]
+        )
         flow = emd_flow(costs.detach(), self._weights.student, self._weights.teacher)
         self._estimates.append(emd_weights(flow, costs.detach(), self._weights.student, self._weights.teacher))
-        return (flow * costs).sum()
+        return dict(zip(numbers, (flow * costs).sum(1), strict=True))
 
     def settle(self) -> None:
         """The mean of the estimates of hidden states and attention."""

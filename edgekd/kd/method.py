@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from edgekd.kd.phase import Phase
 from edgekd.registry import Registry
+from edgekd.start import Start
 
 
 class Method(ABC):
@@ -16,6 +17,11 @@ class Method(ABC):
     @abstractmethod
     def phases(cls, regression: bool) -> tuple[Phase, ...]:
         """The phases as published, for a classification or a regression task."""
+
+    @classmethod
+    def doubt(cls, start: str | Start) -> str | None:
+        """Why a student that starts so is not the method's, if it is not."""
+        return None
 
 
 METHODS: Registry[Method] = Registry("edgekd.kd.methods", Method, "method")  # type: ignore[type-abstract]

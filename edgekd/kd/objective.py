@@ -1,7 +1,6 @@
-"""The objective of a phase: a student, its projection and its teachers in one module whose forward is the loss."""
+"""The objective of a phase: a student, what trains beside it and its teachers; the module's forward is the loss."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from fnmatch import fnmatch
 from typing import Any
 
 import torch
@@ -9,20 +8,23 @@ from torch import Tensor, nn
 
 from edgekd.errors import EdgekdError
 from edgekd.kd import mappings
-from edgekd.kd.encoder import depth
-from edgekd.kd.imitation import Imitation, reads
-from edgekd.kd.layers import Flow
+from edgekd.kd.beside import Beside
+from edgekd.kd.blocks import replaced
+from edgekd.kd.choosing import asked, mixed_labels, mixture, most_unsure, unsure
+from edgekd.kd.crossing import by_attention, by_modules, distribution
+from edgekd.kd.encoder import depth, input_names
+from edgekd.kd.gates import Gates, Moment, draw
+from edgekd.kd.imitation import Imitation, opened, reads
 from edgekd.kd.losses import logits
-from edgekd.kd.losses.relations import check_heads
-from edgekd.kd.phase import Phase
-from edgekd.kd.trace import Needs, Tap, Trace
+from edgekd.kd.parts import PARTS, named
+from edgekd.kd.phase import SAMPLED, Phase
+from edgekd.kd.tap import Mix, Tap
+from edgekd.kd.trace import Needs, Trace
 
 
 class Learner(nn.Module):
-    """What is trained: the student and, where phases compare hidden states, one projection to the teacher's width.
+    """What is trained: the student, and the modules beside it that phases need and that are dropped at the end.
 
-    The projection W_h (d_S -> d_T) is shared by all layers and the embedding output, as in TinyBERT's code; it is
-    learnt, kept from phase to phase, and dropped at the end. For equal widths it starts as the identity.
     `teachers` are by the names that phases call them.
     """
 
@@ -31,16 +33,15 @@ class Learner(nn.Module):
         insides = any(phase.terms.insides for phase in phases)
         first = next(iter(teachers.values()), None)
         self.student = student
-        self.projection = _projection(student, first) if first is not None and insides else None
-        moved = first is not None and any(phase.mapping == "emd" for phase in phases)
-        self.flow = Flow(depth(student), depth(first)) if moved else None
+        self._classes = int(student.config.num_labels)  # type: ignore[union-attr,arg-type]
+        self.beside = Beside(student, first, phases)
         self._tap = Tap(student, insides)
         # In a tuple, so that the teachers are no part of this module: they are neither trained nor checkpointed.
         self._teachers = (
             {name: Tap(teacher.eval().requires_grad_(False), insides) for name, teacher in teachers.items()},
         )
         self.phase = phases[0] if phases else None
-        self.seed = 0  # of the epoch, for what a mapping draws
+        self.moment = Moment()
 
     def place(self, device: torch.device) -> None:
         """Move the teachers beside the student."""
@@ -51,13 +52,16 @@ class Learner(nn.Module):
         """Train by this phase from here on. Raises EdgekdError where it freezes what there is not, or everything."""
         self.phase = phase
         names = [name for name, _ in self.student.named_parameters()]
+        frozen: set[str] = set()
         for pattern in phase.freeze:
-            if not any(fnmatch(name, pattern) for name in names):
+            if not (found := named(self.student, names, pattern)):
                 raise EdgekdError(f"phase '{phase.name}' freezes '{pattern}': no parameter is called so", _some(names))
-        for name, parameter in self.student.named_parameters():
-            parameter.requires_grad_(not any(fnmatch(name, pattern) for pattern in phase.freeze))
-        if not any(parameter.requires_grad for parameter in self.student.parameters()):
+            frozen |= found
+        if len(frozen) == len(names):
             raise EdgekdError(f"phase '{phase.name}' freezes every parameter", "Leave some of them out of freeze.")
+        for name, parameter in self.student.named_parameters():
+            parameter.requires_grad_(name not in frozen)
+        self.beside.begin(phase)
 
     def teacher(self, phase: Phase) -> Tap | None:
         """The teacher that a phase learns from, if it does."""
@@ -72,105 +76,115 @@ class Learner(nn.Module):
         return needs
 
     def forward(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
-        """The weighted terms of the current phase, scalars; their sum under "loss"."""
-        assert self.phase is not None
-        phase, tap = self.phase, self.teacher(self.phase)
-        found: dict[str, Tensor] = {}
-        if tap is None:
-            ours = self._tap.trace(batch, Needs())
-        else:
-            mine, other = reads(phase, depth(self.student), depth(tap.model))
-            ours = self._tap.trace(batch, mine)
-            imitation = Imitation(phase, ours, self._taught(tap, batch, other), self.projection, self.flow, self.seed)
-            found |= imitation.terms(batch.get("labels"))
-        if phase.terms.hard:
-            found["hard"] = phase.terms.hard * logits.hard(ours.logits, batch["labels"])
-        return {
-            **{name: value.detach() for name, value in found.items()},
-            "loss": torch.stack(list(found.values())).sum(),
-        }
+        """The weighted terms of the current phase, scalars; their sum under "loss".
 
-    def _taught(self, tap: Tap, batch: Mapping[str, Any], needs: Needs) -> Trace:
-        """What the teacher shows of a batch: kept, or found now."""
+        Beside them shares, where a phase has them: "taught" of the rows, "open" of the gates.
+        """
+        assert self.phase is not None
+        phase, gates = self.phase, draw(self.phase, self.moment, depth(self.student))
+        if (tap := self.teacher(phase)) is not None:
+            ours, labels, found, told = self._imitated(phase, tap, batch, gates)
+        else:
+            ours, labels, found, told = self._shown(phase, batch, Needs(), gates), batch.get("labels"), {}, {}
+        if phase.terms.hard:
+            found["hard"] = phase.terms.hard * logits.hard(ours.logits, labels)
+        if phase.gate != "none":
+            told["open"] = gates.share
+        loss = torch.stack(list(found.values())).sum()
+        if not loss.requires_grad:  # all gates are shut, and what else there is does not train: a step all the same
+            loss = loss + 0.0 * next(one for one in self.parameters() if one.requires_grad).sum()
+        shares = {name: loss.new_tensor(share) for name, share in told.items()}
+        return {**{name: value.detach() for name, value in found.items()}, **shares, "loss": loss}
+
+    def _imitated(
+        self, phase: Phase, tap: Tap, batch: Mapping[str, Any], gates: Gates
+    ) -> tuple[Trace, Any, dict[str, Tensor], dict[str, float]]:
+        """What the student shows, the labels of its rows, the terms that compare it with a teacher, and shares."""
+        labels, told = batch.get("labels"), {}
+        mine, other = reads(phase, depth(self.student), depth(tap.model))
+        pairs = self._pairs(phase, tap) if phase.terms.cross else {}
+        mix = mixture(self._unsure(phase, batch), phase.mix, phase.keep) if phase.mix is not None else None
+        if mix is not None and labels is not None:
+            labels = mixed_labels(labels, mix, self._classes)
+        # Who lends its attention goes first, else who says about which rows the other is asked.
+        theirs = self._taught(tap, batch, other) if pairs else None
+        ours = learning = self._shown(phase, batch, mine, gates, mix, self._lent(phase, theirs, pairs, gates))
+        counts = self._unsure(phase, batch, ours) if phase.counts else None
+        chosen = None
+        if phase.chooses and counts is not None:
+            chosen = most_unsure(counts, phase.keep)
+            learning, counts = ours.rows(chosen), counts[chosen]
+        if theirs is None:
+            theirs = self._taught(tap, batch, other, mix, chosen)
+        if phase.live:
+            told["taught"] = len(theirs.logits) / len(batch["input_ids"])
+        open_ = gates.open if phase.gate == "loss" else (True,) * len(gates.open)
+        weights = None if phase.weighting == "none" else counts
+        imitation = Imitation(phase, learning, theirs, self.beside, self.moment.epoch, open_, weights)
+        found = imitation.terms(labels if chosen is None or labels is None else labels[chosen])
+        if pairs:
+            found["cross"] = phase.terms.cross * opened(self._crossed(phase, tap, batch, ours, theirs, pairs), open_)
+        return ours, labels, found, told
+
+    def _shown(
+        self,
+        phase: Phase,
+        batch: Mapping[str, Any],
+        needs: Needs,
+        gates: Gates,
+        mix: Mix | None = None,
+        lent: Mapping[int, Tensor] | None = None,
+    ) -> Trace:
+        """What the student shows; where the phase gates modules, the teacher's run for those that are shut out."""
+        if phase.gate != "module":
+            return self._tap.trace(batch, needs, mix, lent)
+        with replaced(self.student, self._teachers[0][phase.teacher].model, gates.open):
+            return self._tap.trace(batch, needs, mix, lent)
+
+    def _taught(
+        self,
+        tap: Tap,
+        batch: Mapping[str, Any],
+        needs: Needs,
+        mix: Mix | None = None,
+        chosen: Tensor | None = None,
+    ) -> Trace:
+        """What the teacher shows of a batch, or of some of its rows: kept, or found now."""
         if (kept := batch.get("outputs")) is not None:
             return Trace.kept(kept, batch["attention_mask"], tap.model)
+        read = batch.get("theirs", batch)
+        if chosen is not None:
+            read = {name: read[name][chosen] for name in input_names(tap.model)}
         with torch.no_grad():
-            return tap.trace(batch.get("theirs", batch), needs)
+            return tap.trace(read, needs, mix)
 
+    def _unsure(self, phase: Phase, batch: Mapping[str, Any], ours: Trace | None = None) -> Tensor:
+        """How unsure the student is of each row (B,): by what it just answered, or by passes of their own."""
+        by = phase.measure(self._classes)
+        if ours is not None and by not in SAMPLED:
+            return unsure(ours.logits.detach()[None], by)
+        inputs = {name: batch[name] for name in input_names(self.student)}
+        return asked(self.student, inputs, by, phase.passes if by in SAMPLED else 1)
 
-def check(student: Any, teachers: Mapping[str, Any], phases: Sequence[Phase]) -> list[str]:
-    """Raises EdgekdError, before anything is trained, where a phase cannot work with these models.
+    def _pairs(self, phase: Phase, tap: Tap) -> dict[int, int]:
+        """The teacher's layer of each student layer that learns."""
+        chosen = mappings.resolve(phase.mapping, depth(self.student), depth(tap.model), self.moment.epoch)
+        return {number: layers[0] for number, layers in enumerate(chosen, start=1) if layers}
 
-    Returns doubts: terms that work, but not as their names say.
-    """
-    doubts = []
-    for phase in phases:
-        if not phase.epochs or not phase.terms.imitates:
-            continue
-        if (teacher := teachers.get(phase.teacher)) is None:
-            raise EdgekdError(
-                f"phase '{phase.name}' learns from the {phase.teacher} teacher, and there is none",
-                "Name the encoder that the teacher was tuned from: general: {model: NAME, corpus: FILE}.",
-            )
-        first = next(iter(teachers.values()))
-        if phase.terms.insides and _sizes(teacher) != _sizes(first):
-            raise EdgekdError(
-                f"phase '{phase.name}': the {phase.teacher} teacher has {_sizes(teacher)}, the other {_sizes(first)}",
-                "Name the encoder that the teacher was tuned from.",
-            )
-        if phase.accumulate > 1 and (torn := _by_batch(phase)):
-            doubts.append(
-                f"phase '{phase.name}': {torn} compares the rows of a batch, of which it sees 1/{phase.accumulate}"
-            )
-        if phase.terms.mapped:
-            mappings.resolve(phase.mapping, depth(student), depth(teacher))
-        if phase.terms.relations:
-            _check_relations(phase, student, teacher)
-        if phase.terms.soft and (why := logits.degenerate(phase.soft_loss, student.config.num_labels)):
-            if student.config.num_labels == 1 or phase.soft_loss == "standardized":
-                raise EdgekdError(f"phase '{phase.name}': {why}", "Set soft_loss: kl, or mse.")
-            doubts.append(f"phase '{phase.name}': {why}")
-    return doubts
+    def _lent(self, phase: Phase, theirs: Trace | None, pairs: Mapping[int, int], gates: Gates) -> dict[int, Tensor]:
+        """The teacher's attention, for the student's layers that are crossed in this step."""
+        if theirs is None or phase.cross != "attention":
+            return {}
+        heads = int(self.student.config.num_attention_heads)  # type: ignore[union-attr,arg-type]
+        return {mine: distribution(theirs, other, heads) for mine, other in pairs.items() if gates.crossed[mine]}
 
-
-def _sizes(model: Any) -> str:
-    return f"{depth(model)} layers of {model.config.hidden_size}"
-
-
-def _by_batch(phase: Phase) -> str:
-    """The term that is no mean over rows, if a phase has one."""
-    if phase.terms.contrastive:
-        return "contrastive"
-    if phase.terms.soft and phase.soft_loss in ("dist", "dist_columns"):
-        return phase.soft_loss
-    return "emd" if phase.terms.mapped and phase.mapping == "emd" else ""
-
-
-def _check_relations(phase: Phase, student: Any, teacher: Any) -> None:
-    ours, theirs = student.config, teacher.config
-    if (phase.relation_layer or 1) > depth(teacher):
-        raise EdgekdError(
-            f"phase '{phase.name}': the teacher has {depth(teacher)} layers, no layer {phase.relation_layer}",
-            f"Set relation_layer to 1..{depth(teacher)}.",
-        )
-    if phase.relations == "minilmv2":
-        check_heads(ours.hidden_size, theirs.hidden_size, phase.relation_heads or ours.num_attention_heads)
-    elif ours.num_attention_heads != theirs.num_attention_heads:
-        raise EdgekdError(
-            f"phase '{phase.name}': minilm compares head with head, and the student has {ours.num_attention_heads}, "
-            f"the teacher {theirs.num_attention_heads}",
-            "Set relations: minilmv2.",
-        )
-
-
-def _projection(student: Any, teacher: Any) -> nn.Linear:
-    ours, theirs = student.config.hidden_size, teacher.config.hidden_size
-    projection = nn.Linear(ours, theirs)
-    if ours == theirs:
-        nn.init.eye_(projection.weight)
-    nn.init.zeros_(projection.bias)
-    return projection
+    def _crossed(
+        self, phase: Phase, tap: Tap, batch: Mapping[str, Any], ours: Trace, theirs: Trace, pairs: Mapping[int, int]
+    ) -> dict[int, Tensor]:
+        if phase.cross == "attention":
+            return by_attention(tap, batch, ours, theirs, pairs)
+        return by_modules(self.student, tap.model, ours, theirs, pairs, phase.cross_share)
 
 
 def _some(names: Sequence[str]) -> str:
-    return f"Parameters are called {names[0]} ... {names[-1]}."
+    return f"Parts are {', '.join(PARTS)}; parameters are called {names[0]} ... {names[-1]}."

@@ -17,7 +17,8 @@ import numpy as np
 import torch
 
 from edgekd.errors import EdgekdError
-from edgekd.kd.trace import Needs, Tap
+from edgekd.kd.tap import Tap
+from edgekd.kd.trace import Needs
 from edgekd.tokens import Encoded
 
 if TYPE_CHECKING:

@@ -10,11 +10,33 @@ from edgekd.start import Shape
 
 def shaped(model: Any, shape: Shape) -> Any:
     """A new encoder with a head. Raises EdgekdError where the model has no such layers, or cannot be narrowed so."""
-    numbers = range(1, depth(model) + 1) if shape.layers is None else _numbers(shape.layers, depth(model))
-    student = chosen_layers(model, list(numbers))
+    student = chosen_layers(model, *_composition(shape, model))
     if shape.width or shape.inner:
         student = narrowed(student, shape.width or student.config.hidden_size, shape.inner)
     return renewed(student) if shape.random else student
+
+
+def _composition(shape: Shape, model: Any) -> tuple[list[int], list[int] | None]:
+    """The layers' numbers, and those of the layers whose attention they have."""
+    layers = depth(model)
+    if (shape.merge or shape.attention) and model.config.model_type == "albert":
+        raise EdgekdError("an ALBERT encoder has one layer: there is no other's attention", "Leave it out.")
+    if shape.merge:
+        if layers % shape.merge:
+            fit = [str(number) for number in range(2, layers + 1) if layers % number == 0]
+            raise EdgekdError(
+                f"{layers} layers cannot be merged by {shape.merge}", f"Numbers that divide them: {', '.join(fit)}."
+            )
+        ends = range(shape.merge, layers + 1, shape.merge)
+        return list(ends), [end - shape.merge + 1 for end in ends]
+    numbers = list(range(1, layers + 1)) if shape.layers is None else _numbers(shape.layers, layers)
+    if shape.attention is None:
+        return numbers, None
+    if len(shape.attention) != len(numbers):
+        raise EdgekdError(
+            f"{len(numbers)} layers and the attention of {len(shape.attention)}", "Name one for each layer."
+        )
+    return numbers, _numbers(shape.attention, layers)
 
 
 def _numbers(layers: int | tuple[int, ...], depth: int) -> list[int]:

@@ -1,22 +1,12 @@
-"""What an encoder shows of its insides during a forward pass: read by hooks, so that no model is patched.
+"""What an encoder shows of its insides during a forward pass, by layer."""
 
-Attention scores are computed from what the query and key projections put out, so the model itself keeps its fast
-attention kernel and nothing is computed for layers that no objective reads.
-"""
-
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from edgekd.errors import EdgekdError
-from edgekd.kd.encoder import depth, input_names
-
-# How BERT, RoBERTa, ELECTRA and ALBERT, and DistilBERT, call the projections of an attention layer.
-_PROJECTIONS = {"queries": ("query", "q_lin"), "keys": ("key", "k_lin"), "values": ("value", "v_lin")}
+from edgekd.kd.encoder import depth
 
 
 @dataclass(frozen=True)
@@ -62,64 +52,10 @@ class Trace:
         }
         return cls(found["logits"], mask, depth(model), model.config.num_attention_heads, **insides)
 
-
-class Tap:
-    """Hooks on an encoder's attention projections; `trace` runs it and returns what they saw.
-
-    Raises EdgekdError where `insides` are wanted of an encoder whose attention cannot be read.
-    """
-
-    def __init__(self, model: nn.Module, insides: bool = True) -> None:
-        self.model = model
-        self._seen: dict[str, list[Tensor]] = {kind: [] for kind in _PROJECTIONS}
-        for kind, names in _PROJECTIONS.items() if insides else ():
-            found = [module for name, module in model.named_modules() if name.rpartition(".")[2] in names]
-            if not found:
-                family = getattr(model.config, "model_type", type(model).__name__)
-                raise EdgekdError(
-                    f"a {family} encoder's attention cannot be read: no projection is called {' or '.join(names)}",
-                    "Use a BERT, RoBERTa, ALBERT, ELECTRA or DistilBERT encoder, or a method that reads logits alone.",
-                )
-            for module in found:  # a layer that is shared is called, and seen, once for each time it is used
-                module.register_forward_hook(_keeper(self._seen[kind]))
-
-    def trace(self, batch: Mapping[str, Tensor], needs: Needs) -> Trace:
-        self._forget()
-        inputs = {name: batch[name] for name in input_names(self.model)}
-        out = self.model(**inputs, output_hidden_states=bool(needs.hidden))
-        config: Any = self.model.config
-        heads = config.num_attention_heads
-        seen = {kind: list(states) for kind, states in self._seen.items()}
-        self._forget()
-        return Trace(
-            out.logits.float(),
-            batch["attention_mask"],
-            depth(self.model),
-            heads,
-            {layer: out.hidden_states[layer] for layer in needs.hidden},
-            {layer: _scores(seen["queries"][layer - 1], seen["keys"][layer - 1], heads) for layer in needs.scores},
-            **{kind: {layer: states[layer - 1] for layer in needs.projections} for kind, states in seen.items()},
-        )
-
-    def _forget(self) -> None:
-        for seen in self._seen.values():
-            seen.clear()
-
-
-def _scores(queries: Tensor, keys: Tensor, heads: int) -> Tensor:
-    """QK^T / sqrt(d_k), float32 (B, heads, n, n)."""
-
-    def split(states: Tensor) -> Tensor:
-        rows, length, width = states.shape
-        return states.float().view(rows, length, heads, width // heads).transpose(1, 2)
-
-    # Scores differ by little from layer to layer of training: half precision would round the difference away.
-    with torch.autocast(queries.device.type, enabled=False):
-        return torch.matmul(split(queries), split(keys).transpose(-1, -2)) / math.sqrt(queries.shape[-1] // heads)
-
-
-def _keeper(kept: list[Tensor]) -> Any:
-    def keep(module: nn.Module, inputs: Any, output: Tensor) -> None:
-        kept.append(output)
-
-    return keep
+    def rows(self, chosen: Tensor) -> "Trace":
+        """Of these rows of the batch alone."""
+        insides = {
+            name: {layer: states[chosen] for layer, states in getattr(self, name).items()}
+            for name in ("hidden", "scores", "queries", "keys", "values")
+        }
+        return Trace(self.logits[chosen], self.mask[chosen], self.depth, self.heads, **insides)

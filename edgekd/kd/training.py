@@ -23,8 +23,9 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from transformers import get_scheduler
 
-from edgekd.kd import checkpoints
+from edgekd.kd import beside, checkpoints
 from edgekd.kd.checkpoints import Position
+from edgekd.kd.gates import Moment
 from edgekd.kd.heap import kept_heap
 from edgekd.kd.objective import Learner
 from edgekd.kd.outputs import Outputs
@@ -134,7 +135,8 @@ class Training:
             return
         rows = self._with_outputs(accelerator, number)
         steps = -(-len(rows) // phase.batch_size)
-        total = steps * phase.epochs
+        epochs = phase.passes_over(steps)
+        total = steps * epochs
         optimizer = accelerator.prepare_optimizer(_optimizer(self.learner, phase))
         schedule = "constant_with_warmup" if phase.schedule == "constant" else phase.schedule
         scheduler = accelerator.prepare_scheduler(
@@ -144,11 +146,13 @@ class Training:
             accelerator.load_state(str(resume / _STATE))
         wrapped.train()
         last = self.clock()
-        for epoch in range(position.step // steps, phase.epochs):
-            self.learner.seed = _mix(self.seed, number, epoch, 2)
+        for epoch in range(position.step // steps, epochs):
+            drawn = _mix(self.seed, number, epoch, 2)
             order = list(batches(rows.tokens.lengths, phase.batch_size, _mix(self.seed, number, epoch)))
             for parts in _loader(accelerator, rows, order[position.step - epoch * steps :], phase.accumulate):
                 torch.manual_seed(_mix(self.seed, number, position.step, 1 + 2 * accelerator.process_index))
+                passed = position.step / total
+                self.learner.moment = Moment(drawn, _mix(self.seed, number, position.step, 2), passed)
                 found = self._forward(accelerator, wrapped, parts)
                 accelerator.clip_grad_norm_(self.learner.parameters(), 1.0)
                 optimizer.step()
@@ -182,7 +186,7 @@ class Training:
     def _with_outputs(self, accelerator: Accelerator, number: int) -> Rows:
         """A phase's rows, with the teacher's outputs where they fit: those of all alike phases, or its own."""
         rows, tap = self.rows[number], self.learner.teacher(self.phases[number])
-        if tap is None:
+        if tap is None or self.phases[number].live:
             return rows
         needs = self.learner.reads([self.phases[number]])
         node = accelerator.process_index - accelerator.local_process_index  # a machine's first process fills its own
@@ -207,7 +211,7 @@ class Training:
         return [
             at
             for at, (phase, theirs) in enumerate(zip(self.phases, self.rows, strict=True))
-            if theirs is rows and phase.teacher == teacher and phase.epochs and phase.terms.imitates
+            if theirs is rows and phase.teacher == teacher and phase.epochs and phase.terms.imitates and not phase.live
         ]
 
     def _forget(self, number: int) -> None:
@@ -243,13 +247,13 @@ def _loader(
 
 
 def _optimizer(learner: Learner, phase: Phase) -> torch.optim.AdamW:
-    """AdamW; biases and normalisation do not decay, and the projection may learn at a rate of its own."""
+    """AdamW; biases and normalisation do not decay, and what is beside the student may learn at a rate of its own."""
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in learner.named_parameters():
         if not parameter.requires_grad:
             continue
         decay = 0.0 if any(part in name for part in _NO_DECAY) else phase.weight_decay
-        rate = phase.learning_rate * (phase.projection_rate if name.startswith("projection") else 1.0)
+        rate = phase.learning_rate * beside.rate(name, phase)
         groups.setdefault((decay, rate), []).append(parameter)
     listed = [{"params": params, "weight_decay": decay, "lr": rate} for (decay, rate), params in groups.items()]
     return torch.optim.AdamW(listed, lr=phase.learning_rate, fused=True)

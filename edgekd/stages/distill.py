@@ -49,7 +49,7 @@ class Distill(Stage):
     method: str = Field("tinybert", description="The method of distillation")
     phases: dict[str, dict[str, Any]] = Field({}, description="Fields of the method's phases to set, by phase name")
     epochs: int | None = Field(
-        None, ge=0, description="Epochs of every phase, instead of the method's own (for a quick look)"
+        None, ge=0, description="Epochs of every phase that has any, instead of the method's own (for a quick look)"
     )
     augment: Augmentation | None = Field(None, description="Copies of the train split with words replaced")
     general: General | None = Field(None, description="Plain text, for phases that learn from it")
@@ -107,15 +107,18 @@ class Distill(Stage):
                 raise EdgekdError(f"method {self.method} has no phase '{name}'", nearest(name, known))
         quick = {} if self.epochs is None else {"epochs": self.epochs}
         return tuple(
-            phase.having({**quick, **self.phases.get(phase.name, {})}, ("phases", phase.name)) for phase in phases
+            phase.having({**(quick if phase.epochs else {}), **self.phases.get(phase.name, {})}, ("phases", phase.name))
+            for phase in phases
         )
 
     def run(self, job: Job) -> Mapping[str, Any]:
         import torch
 
         from edgekd.kd import encoder
+        from edgekd.kd.checks import check
         from edgekd.kd.fitting import fit, head, same_vocabulary, save_tokenizer
-        from edgekd.kd.objective import Learner, check
+        from edgekd.kd.method import METHODS
+        from edgekd.kd.objective import Learner
         from edgekd.kd.student import shaped
 
         assert job.source is not None
@@ -136,7 +139,8 @@ class Distill(Stage):
             teachers["pretrained"] = encoder.load_classifier(pretrained)
             save_tokenizer(pretrained, job.scratch)
             same_vocabulary(job.out / TOKENIZER, job.scratch / TOKENIZER, phases)
-        doubts = check(student, teachers, phases)
+        doubt = METHODS.get(self.method).doubt(self.model)
+        doubts = [*([doubt] if doubt else []), *check(student, teachers, phases)]
         rows, told = self._rows(job, student, teachers, phases)
         facts = fit(
             Learner(student, teachers, phases),

@@ -75,8 +75,9 @@ class DistillGeneral(Stage):
         import torch
 
         from edgekd.kd import encoder
+        from edgekd.kd.checks import check
         from edgekd.kd.fitting import fit, rows, same_vocabulary, save_tokenizer
-        from edgekd.kd.objective import Learner, check
+        from edgekd.kd.objective import Learner
         from edgekd.kd.student import shaped
 
         torch.manual_seed(job.seed)

@@ -10,7 +10,8 @@ from edgekd.errors import EdgekdError
 from edgekd.kd import encoder as encoders
 from edgekd.kd.encoder import chosen_layers, load_classifier
 from edgekd.kd.student import shaped
-from edgekd.kd.trace import Needs, Tap
+from edgekd.kd.tap import Tap
+from edgekd.kd.trace import Needs
 from edgekd.start import Shape
 from tests.conftest import build_encoder
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.autograd import gradcheck
 
 from edgekd.errors import EdgekdError
-from edgekd.kd.losses import AttentionLoss, HiddenLoss, attention, hidden, pooled, relations
+from edgekd.kd.losses import AttentionLoss, HiddenLoss, attention, feature_maps, hidden, pooled, relations, uncertainty
 
 MASK = torch.tensor([[1, 1, 0]])
 PADDING = 99.0
@@ -123,6 +123,50 @@ def test_codir() -> None:
     assert pooled.codir(student[:1], student[:1], 1.0).item() == 0
 
 
+def test_feature_maps() -> None:
+    student, teacher = tokens((1, 3), (2, 4)), tokens((3, 1), (2, 6))
+    # normalised (-1, 1) and (1, -1), then (-1, 1) twice, but for the addend to a variance
+    assert feature_maps.normalized(student, teacher, MASK).item() == pytest.approx(4 / 2, rel=1e-4)
+    assert feature_maps.means(student, teacher, MASK).item() == pytest.approx((0 + 1) / 2)  # 2, 2 and 3, 4
+    assert feature_maps.variances(student, teacher, MASK).item() == pytest.approx((0 + 3) / 2)  # 1, 1 and 1, 4
+
+
+def test_uncertainty() -> None:
+    student, teacher, scale = tokens((1, 2), (3, 4)), tokens((1, 0), (0, 4)), tokens((0, LOG3), (-LOG3, LOG3))
+    # residuals 0, 2 | 3, 0 times e^-s 1, 1/3 | 3, 1/3; scales sum to log 3
+    expected = (2 / 3 + 9 + 2 * LOG3) / 4
+    assert uncertainty.laplace(student, teacher, scale, MASK, 2.0).item() == pytest.approx(expected)
+    expected = (4 / 3 + 27 + LOG3) / 8
+    assert uncertainty.gaussian(student, teacher, scale, MASK).item() == pytest.approx(expected)
+    # the least is of each neuron over the tokens: -log 3 and log 3
+    expected = (2 * 1 + 3 * 1) / 4
+    assert uncertainty.weighted(student, teacher, scale, MASK).item() == pytest.approx(expected)
+    scale[0, 1] = tokens((0, LOG3), (1, 0))[0, 1]
+    expected = (2 * (LOG3 + 1) + 3 * 2) / 4
+    assert uncertainty.weighted(student, teacher, scale, MASK).item() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("prior", [1.0, 2.0])
+def test_the_estimated_scale_of_a_fixed_residual(prior: float) -> None:
+    student, teacher = tokens((1, 2), (3, 4)), tokens((0.5, 0), (0, 5))
+    residual = (student - teacher).abs()[:, :2]
+    found = {}
+    for name, expected in (("laplace", (residual / prior).log()), ("gaussian", residual.square().log())):
+        scale = torch.zeros(1, 3, 2, dtype=torch.float64, requires_grad=True)
+        solver = torch.optim.LBFGS([scale], max_iter=200, tolerance_grad=1e-10, line_search_fn="strong_wolfe")
+
+        def step(name: str = name, scale: Tensor = scale, solver: torch.optim.LBFGS = solver) -> Tensor:
+            solver.zero_grad()
+            more = (prior,) if name == "laplace" else ()
+            loss: Tensor = getattr(uncertainty, name)(student, teacher, scale, MASK, *more)
+            loss.backward()
+            return loss
+
+        solver.step(step)
+        found[name] = scale.detach()[:, :2]
+        torch.testing.assert_close(found[name], expected, rtol=1e-4, atol=1e-4)
+
+
 def products(states: Tensor) -> Tensor:
     return (states @ states.mT).unsqueeze(1)
 
@@ -135,6 +179,13 @@ LOSSES: dict[str, tuple[Callable[[Tensor, Tensor, Tensor], Tensor], tuple[int, .
     "relation": (lambda x, y, mask: relations.relation_kl(x, y, 2, mask), STATES),
     "minilm": (lambda x, y, mask: relations.minilm(products(x), products(y), x, y, 1, mask), STATES),
     "minilmv2": (lambda x, y, mask: relations.minilmv2([x] * 3, [y] * 3, 2, mask), STATES),
+    "normalized": (feature_maps.normalized, STATES),
+    "means": (feature_maps.means, STATES),
+    "variances": (feature_maps.variances, STATES),
+    # The scale is the student's own, as an estimator's is.
+    "laplace": (lambda x, y, mask: uncertainty.laplace(x, y, x, mask, 2.0), STATES),
+    "gaussian": (lambda x, y, mask: uncertainty.gaussian(x, y, x, mask), STATES),
+    "weighted": (lambda x, y, mask: uncertainty.weighted(x, y, y, mask), STATES),
     "codir": (lambda x, y, mask: pooled.codir(pooled.mean_pooled(x, mask), y[:, 0], 0.5), STATES),
 }
 

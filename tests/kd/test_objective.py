@@ -8,8 +8,10 @@ import pytest
 import torch
 
 from edgekd.errors import EdgekdError
+from edgekd.kd.checks import check
 from edgekd.kd.encoder import load_classifier
-from edgekd.kd.objective import Learner, check
+from edgekd.kd.gates import Moment
+from edgekd.kd.objective import Learner
 from edgekd.kd.outputs import Outputs
 from edgekd.kd.phase import Phase, Terms
 from edgekd.kd.student import shaped
@@ -17,7 +19,20 @@ from edgekd.start import Shape
 from tests.conftest import build_encoder
 from tests.kd.test_outputs import CPU, tokens
 
-INSIDES = ["embedding", "hidden", "attention", "cls", "pooled", "contrastive", "relations"]
+INSIDES = [
+    "embedding",
+    "hidden",
+    "attention",
+    "uncertainty",
+    "normalized",
+    "means",
+    "variances",
+    "cross",
+    "cls",
+    "pooled",
+    "contrastive",
+    "relations",
+]
 MAPPINGS = ["uniform", "top", "bottom", "last", "mean", "random", "reverse", "all_to_one", "attention", "emd", (1, 3)]
 
 
@@ -68,7 +83,7 @@ def test_each_mapping_with_each_kind_of_layer_term(encoder: Path, tmp_path: Path
     found = model(batch(model, made))
     found["loss"].backward()
     assert all(found[name] > 0 for name in ("hidden", "attention", "cls", "contrastive"))
-    assert model.projection is not None and model.projection.weight.grad is not None
+    assert model.beside.projection is not None and model.beside.projection.weight.grad is not None
     again = learner(encoder, made).eval()
     kept = again(batch(again, made, tmp_path / "kept"))
     torch.testing.assert_close(kept["loss"], found["loss"], rtol=2e-3, atol=1e-5)
@@ -79,13 +94,14 @@ def test_hidden_losses(encoder: Path, loss: Any) -> None:
     made = phase(terms=Terms(hidden=1), hidden_loss=loss)
     model = learner(encoder, made)
     model(batch(model, made))["loss"].backward()
-    assert model.projection is not None
-    assert (model.projection.weight.grad is None) == (loss == "gram")  # which takes any width
+    assert model.beside.projection is not None
+    assert (model.beside.projection.weight.grad is None) == (loss == "gram")  # which takes any width
 
 
 def test_the_student_of_itself_has_nothing_to_learn(encoder: Path) -> None:
     teacher = load_classifier(encoder)
-    made = phase(terms=Terms(**dict.fromkeys([*INSIDES[:5], "relations"], 1.0)))
+    alike = set(INSIDES) - {"contrastive"}
+    made = phase(terms=Terms(**dict.fromkeys(alike, 1.0)))
     model = Learner(copy.deepcopy(teacher), {"tuned": teacher}, [made]).eval()
     assert model(batch(model, made))["loss"].item() == pytest.approx(0, abs=1e-6)
 
@@ -95,9 +111,9 @@ def test_a_random_mapping_follows_the_epochs_seed(encoder: Path) -> None:
     model = learner(encoder, made).eval()
     found = {}
     for seed in range(6):
-        model.seed = seed
+        model.moment = Moment(epoch=seed)
         found[seed] = model(batch(model, made))["loss"].item()
-    model.seed = 0
+    model.moment = Moment(epoch=0)
     assert model(batch(model, made))["loss"].item() == found[0]
     assert len(set(found.values())) > 1
 
@@ -105,11 +121,11 @@ def test_a_random_mapping_follows_the_epochs_seed(encoder: Path) -> None:
 def test_the_flows_weights_move_and_are_part_of_the_state(encoder: Path) -> None:
     made = phase(terms=Terms(hidden=1, attention=1), mapping="emd")
     model = learner(encoder, made).eval()
-    assert model.flow is not None
-    before = model.flow.student.clone()
+    assert model.beside.flow is not None
+    before = model.beside.flow.student.clone()
     model(batch(model, made))
-    assert not torch.equal(model.flow.student, before) and model.flow.student.sum() == pytest.approx(1)
-    assert "flow.student" in model.state_dict()
+    assert not torch.equal(model.beside.flow.student, before) and model.beside.flow.student.sum() == pytest.approx(1)
+    assert "beside.flow.student" in model.state_dict()
 
 
 def test_what_a_phase_freezes_does_not_train(encoder: Path) -> None:
@@ -121,6 +137,36 @@ def test_what_a_phase_freezes_does_not_train(encoder: Path) -> None:
     free = phase(terms=Terms(hard=1))
     model.begin(free)
     assert all(p.requires_grad for p in model.student.parameters())
+
+
+def test_parts_by_name_freeze_what_belongs_to_them(encoder: Path) -> None:
+    model = learner(encoder, phase(terms=Terms(hard=1), freeze=("embeddings", "attention")))
+    training = {name for name, parameter in model.student.named_parameters() if parameter.requires_grad}
+    assert training == {
+        name for name, _ in model.student.named_parameters() if ".embeddings." not in name and ".attention." not in name
+    }
+    model.begin(phase(terms=Terms(hard=1), freeze=("head", "feed_forward")))
+    free = {name for name, parameter in model.student.named_parameters() if parameter.requires_grad}
+    heads = {name for name in training if "pooler" in name or name.startswith("classifier")}
+    assert len(heads) == 4 and len(training - heads) == 2 * 6  # two linear layers and a normalisation of each
+    assert free.isdisjoint(training) and len(free) + len(training) == len(list(model.student.parameters()))
+
+
+def test_an_estimator_learns_in_one_phase_and_weighs_in_the_next(encoder: Path) -> None:
+    estimating = phase(terms=Terms(uncertainty=1))
+    weighing = phase(terms=Terms(uncertainty=1), uncertainty_loss="weighted")
+    teacher = load_classifier(encoder)
+    model = Learner(shaped(teacher, Shape(merge=2)), {"tuned": teacher}, [estimating, weighing])
+    assert check(model.student, {"tuned": teacher}, [estimating, weighing]) == []
+    assert model.beside.estimators is not None and set(model.beside.estimators) == {"1", "2"}
+    model.begin(estimating)
+    model(batch(model, estimating))["loss"].backward()
+    assert all(module.wide.weight.grad.abs().sum() > 0 for module in model.beside.estimators.values())  # type: ignore[union-attr]
+    model.zero_grad()
+    model.begin(weighing)
+    model(batch(model, weighing))["loss"].backward()
+    assert all(parameter.grad is None for parameter in model.beside.estimators.parameters())
+    assert any(parameter.grad is not None for parameter in model.student.parameters())
 
 
 @pytest.mark.parametrize(
@@ -142,6 +188,9 @@ def test_freezing_what_cannot_be_frozen(encoder: Path, fields: dict[str, Any], t
         ({"terms": Terms(hidden=1), "mapping": (1, 9)}, "does not fit"),
         ({"terms": Terms(relations=1), "relation_heads": 3}, "3 relation heads do not divide"),
         ({"terms": Terms(relations=1), "relation_layer": 5}, "no layer 5"),
+        ({"terms": Terms(cross=1), "mapping": "mean"}, "layers cross one with one"),
+        ({"terms": Terms(cross=1), "mapping": "reverse"}, "layers cross one with one"),
+        ({"terms": Terms(uncertainty=1), "uncertainty_loss": "weighted"}, "no earlier phase has estimated"),
         ({"terms": Terms(hidden=1), "teacher": "pretrained"}, "learns from the pretrained teacher, and there is none"),
     ],
 )

@@ -10,7 +10,8 @@ import torch
 from edgekd.errors import EdgekdError
 from edgekd.kd.encoder import load_classifier
 from edgekd.kd.outputs import Outputs
-from edgekd.kd.trace import Needs, Tap, Trace
+from edgekd.kd.tap import Tap
+from edgekd.kd.trace import Needs, Trace
 from edgekd.tokens import Encoded
 
 NEEDS = Needs(hidden=frozenset({0, 2, 4}), scores=frozenset({3}), projections=frozenset({4}))

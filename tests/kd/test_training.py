@@ -107,10 +107,10 @@ def test_a_projection_is_learnt_where_widths_differ(encoder: Path, tmp_path: Pat
 
     narrow = load_classifier(build_encoder(tmp_path / "narrow", width=16))
     made = Learner(narrow, {"tuned": load_classifier(encoder)}, PHASES)
-    assert made.projection is not None and made.projection.weight.shape == (32, 16)
-    before = made.projection.weight.clone()
+    assert made.beside.projection is not None and made.beside.projection.weight.shape == (32, 16)
+    before = made.beside.projection.weight.clone()
     Training(made, PHASES, ROWS, 5, tmp_path / "scratch", quiet).run()
-    assert not torch.equal(made.projection.weight, before)
+    assert not torch.equal(made.beside.projection.weight, before)
 
 
 def test_a_loss_that_is_no_number(learner: Callable[[], Learner], tmp_path: Path) -> None:
@@ -123,6 +123,14 @@ def test_a_loss_that_is_no_number(learner: Callable[[], Learner], tmp_path: Path
 def test_a_phase_without_terms_is_refused() -> None:
     with pytest.raises(ValueError, match="every term has weight 0"):
         Phase(name="empty", terms=Terms())
+
+
+def test_few_rows_are_passed_over_until_the_least_steps(learner: Callable[[], Learner], tmp_path: Path) -> None:
+    few = PHASES[1].model_copy(update={"epochs": 2, "min_steps": 11})
+    seen: list[tuple[float, float]] = []
+    found = Training(learner(), [few], [rows(20)], 5, tmp_path, lambda _, *at: seen.append(at), cache_bytes=0).run()
+    assert len(found) == 4 and seen == [(step, 12) for step in range(1, 13)]  # 3 steps an epoch
+    assert few.passes_over(8) == 2 and few.model_copy(update={"epochs": 0}).passes_over(3) == 0
 
 
 def test_fp32_and_bf16_agree(learner: Callable[[], Learner], tmp_path: Path) -> None:

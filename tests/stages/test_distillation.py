@@ -65,6 +65,84 @@ def test_ernie_tinys_stages_change_teacher_data_and_objective(
     assert by_phase["tad"][0] < by_phase["gd"][0]
 
 
+def test_uncertainty_makes_two_layers_one_and_trains_the_feed_forward(encoder: Path, job: Callable[..., Job]) -> None:
+    teacher = artifact(encoder, "torch")
+    stage = Distill.model_validate(
+        {
+            "teacher": "t",
+            "model": {"merge": 2, "from": "t"},
+            "method": "uncertainty",
+            "phases": quick("uncertainty", "weighted"),
+        }
+    )
+    made = job("uncertain", teacher, t=teacher)
+    facts = stage.run(made)
+    assert facts["doubts"] == []
+    terms = {"uncertainty", "hidden", "soft", "hard"}
+    assert [set(record) - {"phase", "epoch", "loss"} for record in history(made)] == [terms] * 4
+    theirs, ours = (load_file(folder / "model.safetensors") for folder in (encoder, made.out))
+    prefix = "bert.encoder.layer."
+    assert {name.split(".")[3] for name in ours if name.startswith(prefix)} == {"0", "1"}
+    assert json.loads((made.out / "config.json").read_text())["num_hidden_layers"] == 2
+    assert ours.keys() <= theirs.keys()  # no estimator among them
+    for name, value in ours.items():
+        number, _, rest = name.removeprefix(prefix).partition(".")
+        if not name.startswith(prefix):
+            same, frozen = theirs[name], ".embeddings." in name
+        else:
+            frozen = rest.startswith("attention")
+            same = theirs[f"{prefix}{2 * int(number) + (not frozen)}.{rest}"]
+        assert torch.equal(value, same) == frozen, name
+
+
+def test_progressive_transfer_ends_with_the_student_alone(encoder: Path, job: Callable[..., Job]) -> None:
+    teacher = artifact(encoder, "torch")
+    stage = Distill.model_validate(
+        {
+            "teacher": "t",
+            "model": {"layers": 2, "from": "t", "width": 16},
+            "method": "progressive",
+            "phases": {**quick("transfer", "finetune"), "transfer": {"epochs": 4, "learning_rate": 1e-3}},
+        }
+    )
+    made = job("progressive", teacher, t=teacher)
+    assert stage.run(made)["doubts"] == []
+    compared = {"normalized", "means", "variances", "attention", "cross", "soft", "hard", "open"}
+    terms = [set(record) - {"phase", "epoch", "loss"} for record in history(made)]
+    assert terms == [compared] * 4 + [{"hard"}] * 2
+    opened = [record["open"] for record in history(made)[:4]]
+    assert opened[0] < opened[2] <= opened[3] == 1
+    assert history(made)[3]["normalized"] < 0.9 * history(made)[0]["normalized"] / opened[0]
+
+
+def test_modules_are_replaced_one_by_one(encoder: Path, job: Callable[..., Job]) -> None:
+    """BERT-of-Theseus: only labels teach, and what is not replaced stays."""
+    teacher = artifact(encoder, "torch")
+    off = dict.fromkeys(("normalized", "means", "variances", "attention", "cross", "soft"), 0)
+    options = {"teacher": "t", "model": {"layers": [1, 2], "from": "t"}, "method": "progressive"}
+    theseus = {"gate": "module", "terms": off, "freeze": ["embeddings", "head"], "epochs": 4, "gate_start": 0.3}
+    made = job("theseus", teacher, t=teacher)
+    stage = Distill.model_validate({**options, "phases": {"transfer": theseus, "finetune": {"epochs": 0}}})
+    stage.run(made)
+    assert [set(record) - {"phase", "epoch", "loss"} for record in history(made)] == [{"hard", "open"}] * 4
+    theirs, ours = (load_file(folder / "model.safetensors") for folder in (encoder, made.out))
+    layers = {name for name in ours if ".layer." in name}
+    assert ours.keys() <= theirs.keys() and len(layers) == 2 * 16
+    assert all(torch.equal(value, theirs[name]) == (name not in layers) for name, value in ours.items())
+    with pytest.raises(EdgekdError, match="gate: module is for hard and soft labels") as caught:
+        stage.model_copy(update={"phases": {"transfer": {"gate": "module"}}}).schedule(made.data.options)
+    assert "Set terms: {attention: 0, normalized: 0, means: 0, variances: 0, cross: 0}" in caught.value.hint
+
+
+def test_a_start_that_is_not_the_methods_is_doubted(encoder: Path, job: Callable[..., Job]) -> None:
+    teacher = artifact(encoder, "torch")
+    options = {"teacher": "t", "model": {"layers": 2, "from": "t"}, "method": "uncertainty", "epochs": 1}
+    made = job("unmerged", teacher, t=teacher)
+    facts = Distill.model_validate(options).run(made)
+    assert "start from {from: TEACHER, merge: 2}" in facts["doubts"][0]
+    assert [record["phase"] for record in history(made)] == ["uncertainty"]  # the other has no epochs to shorten
+
+
 def test_a_stage_can_be_skipped_and_then_needs_nothing(encoder: Path, job: Callable[..., Job]) -> None:
     teacher = artifact(encoder, "torch")
     options = {"teacher": "t", "model": {"layers": 2, "from": "t"}, "method": "ernie_tiny"}

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 HiddenLoss = Literal["mse", "cosine", "normalized_mse", "gram"]
 AttentionLoss = Literal["score_mse", "probability_mse", "kl"]
+UncertaintyLoss = Literal["laplace", "gaussian", "weighted"]
 LogitLoss = Literal["cross_entropy", "kl", "mse", "dkd", "dist", "dist_columns", "standardized"]
 
 # Stands for minus infinity, which would make 0 * infinity of a masked column.

@@ -14,8 +14,8 @@ from edgekd.kd.losses import MASKED, LogitLoss
 
 
 def hard(logits: Tensor, targets: Tensor) -> Tensor:
-    """Cross-entropy with labels (B,) int64, or MSE with values (B,) float."""
-    if targets.is_floating_point():
+    """Cross-entropy with labels (B,) int64 or chances of classes (B, C), or MSE with values (B,) float."""
+    if targets.is_floating_point() and targets.ndim == 1:
         return F.mse_loss(logits[:, 0], targets)
     return F.cross_entropy(logits, targets)
 
