@@ -90,7 +90,7 @@ def fit(
     checkpoint_s: float,
     cache_gb: float = 0.0,
 ) -> Mapping[str, Any]:
-    """Train and fill job.out with config.json, model.safetensors and training.json (mean losses of each epoch)."""
+    """Train and fill job.out with config.json, model.safetensors and training.json (losses of each epoch)."""
     training = Training(
         learner, phases, rows, job.seed, job.scratch, job.progress, precision, checkpoint_s, cache_bytes=cache_gb * 1e9
     )
