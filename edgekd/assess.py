@@ -3,13 +3,14 @@
 import hashlib
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from edgekd import extras, measure, worker
+from edgekd import examining, extras, measure, worker
 from edgekd.artifact import Artifact, canonical
 from edgekd.data import Data
 from edgekd.device import CONNECTIONS, Device
+from edgekd.examination import Examination
 from edgekd.recipe import Recipe
 from edgekd.report import Gate, Score, Timing
 from edgekd.runtime import RUNTIMES, serving
@@ -31,13 +32,19 @@ class Watcher(Protocol):
 
 @dataclass(frozen=True)
 class Assessed:
-    """An artifact with what was found: logits of the dev split (rows, outputs), score, timings, gates."""
+    """An artifact with what was found: logits of the dev split (rows, outputs), score, timings, gates.
+
+    `redrawn` are its scores on samples of dev; `change` is the interval of their differences to the source's.
+    """
 
     artifact: Artifact
     logits: "NDArray[np.floating[Any]]"
     score: Score | None
     timings: tuple[Timing, ...]
     gates: tuple[Gate, ...]
+    examination: Examination = Examination()
+    redrawn: "NDArray[Any] | None" = None
+    change: tuple[float, float] | None = None
 
 
 def unscored(artifact: Artifact, stage: Stage) -> Assessed:
@@ -72,7 +79,11 @@ class Assessor:
         told = {device.name: self._outputs(artifact, device, basis) for device in devices if not device.here}
         kept = self._outputs(artifact, local, basis)
         logits = np.array(kept["logits"], dtype=np.float32)
-        score = measure.score(logits, self.data)
+        examination, redrawn = self._examined(logits, basis)
+        score = replace(measure.score(logits, self.data), interval=examining.interval(redrawn))
+        change = None
+        if source is not None and source.redrawn is not None:
+            change = examining.interval(redrawn - source.redrawn)
         timings = tuple(
             self._timing(artifact, device, threads, basis, told.get(device.name, kept)["facts"])
             for device in devices
@@ -90,7 +101,26 @@ class Assessor:
                 there = self._gates(tolerance, np.array(found["logits"], dtype=np.float32), source)
                 gates += [replace(gate, name=f"{gate.name} on {name}") for gate in there]
         gates += _budgeted(stage.budget, artifact, score, timings)
-        return Assessed(artifact, logits, score, timings, tuple(gates))
+        return Assessed(artifact, logits, score, timings, tuple(gates), examination, redrawn, change)
+
+    def _examined(
+        self, logits: "NDArray[np.floating[Any]]", basis: Mapping[str, Any]
+    ) -> "tuple[Examination, NDArray[Any]]":
+        import numpy as np
+        from pydantic import TypeAdapter
+
+        task, dev = self.data.task, self.data.dev
+
+        def compute() -> dict[str, Any]:
+            found = examining.examine(task, logits, dev, self.data.labels)
+            return {
+                "examination": asdict(found),
+                "redrawn": examining.redrawn(task, self.data.metric, logits, dev.targets),
+            }
+
+        key = {**basis, "what": "examination", "version": examining.VERSION, "data": self.data.fingerprint}
+        kept = self._kept({**key, "metric": self.data.metric}, compute)
+        return TypeAdapter(Examination).validate_python(kept["examination"]), np.array(kept["redrawn"])
 
     def _outputs(self, artifact: Artifact, device: Device, basis: Mapping[str, Any]) -> dict[str, Any]:
         def compute() -> dict[str, Any]:
@@ -119,7 +149,7 @@ class Assessor:
 
         options = device.model_dump(mode="json")
         key = {**basis, "what": "time", "device": options, "threads": threads, "on": fingerprint(device)}
-        return measure.from_json(self._kept(key, compute, self.again))
+        return replace(measure.from_json(self._kept(key, compute, self.again)), emulated=device.emulated)
 
     def _equipped(self, device: Device, artifact: Artifact) -> Device:
         """The device or, where it is this Python and lacks the runtime, this machine by an environment that has it."""

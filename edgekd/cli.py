@@ -67,7 +67,7 @@ def run(
             terminal.show(runs / loaded.name)
             raise
         terminal.table(report)
-        terminal.say(f"Report: {runs / loaded.name / 'report.md'}")
+        terminal.show(runs / loaded.name)
 
 
 @cli.command()
@@ -126,16 +126,21 @@ def study(
 
 @cli.command()
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--format", "form", type=click.Choice(["md", "json"]), default="md", help="Form of the report. [md]")
+@click.option("--format", "form", type=click.Choice(["md", "json", "html", "csv"]), default="md", help="Its form. [md]")
 def report(folder: Path, form: str) -> None:
-    """Print the report of a run, such as runs/cola_int8."""
-    from edgekd import report_files
+    """Print the report of a run, such as runs/cola_int8: for people, whole, as a page, or a row an artifact and device."""
+    from edgekd import report_files, report_rows
 
     raw = report_files.read(folder)
-    if form == "json":
-        click.echo(json.dumps(raw, indent=1, ensure_ascii=False))
-    else:
-        click.echo((folder / report_files.MARKDOWN).read_text(), nl=False)
+    match form:
+        case "json":
+            click.echo(json.dumps(raw, indent=1, ensure_ascii=False))
+        case "html":
+            click.echo(report_files.html(report_rows.from_json(raw), folder), nl=False)
+        case "csv":
+            click.echo(report_rows.to_csv(report_rows.from_json(raw)), nl=False)
+        case _:
+            click.echo((folder / report_files.MARKDOWN).read_text(), nl=False)
 
 
 @cli.command()

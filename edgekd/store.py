@@ -87,11 +87,16 @@ class Store:
 
 def write_text(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """As `write_text`."""
     with writable(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = path.with_name(f".{path.name}.{os.getpid()}")
         try:
-            draft.write_text(text, encoding="utf-8")
+            draft.write_bytes(content)
             _sync(draft)
             draft.replace(path)
         finally:

@@ -75,8 +75,8 @@ class Terminal:
         self._table([header[number] for number in chosen], shown, {"step", "device", "gates"})
 
     def show(self, folder: Path) -> None:
-        """Where the report lies, after a run that did not end well."""
-        self.say(f"Report: {folder / report_files.MARKDOWN}")
+        """Where the report lies."""
+        self.say(f"Report: {folder / report_files.MARKDOWN}, {folder / report_files.HTML}")
 
     def _table(self, header: Sequence[str], rows: Sequence[Sequence[str]], left: Container[str]) -> None:
         shown = Table(box=None, pad_edge=False)

@@ -12,7 +12,7 @@ import edgekd
 ROOT = Path(edgekd.__file__).parent
 # From the ground up; files on one floor do not import each other.
 FLOORS = [
-    ["edgekd", "errors", "resident", "machine"],
+    ["edgekd", "errors", "resident", "machine", "examination"],
     [
         "options",
         "artifact",
@@ -32,8 +32,11 @@ FLOORS = [
         "openvino_graph",
         "tflite_graph",
     ],
-    ["start", "task", "store", "runtime", "device", "hub", "embedded.acceptability", "tokens", "isolated"],
-    ["tasks.*", "connections.*", "data_options", "augmentation_options", "validation", "extras"],
+    ["start", "task", "store", "runtime", "device", "hub", "embedded.acceptability", "tokens", "isolated", "svg"],
+    ["tasks.*", "connections.*", "data_options", "augmentation_options", "validation", "extras", "report_rows"],
+    ["page.chain", "page.curves", "page.frontier", "page.latencies", "page.reliability", "page.sensitivity"],
+    ["page.cells", "page.verdict"],
+    ["page.render"],
     ["tables", "report_files", "study_picture"],
     ["data", "study_files"],
     ["stage"],
@@ -48,7 +51,7 @@ FLOORS = [
     ["fallback", "nncf_control"],
     ["quantizing"],
     ["stages.*", "worker", "apart"],
-    ["measure", "recipe"],
+    ["measure", "examining", "answers", "recipe"],
     ["study_axes"],
     ["study"],
     ["assess", "plan", "predicting", "selftest", "explaining", "bundle_card", "bundle_code", "bundle_requirements"],

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import transformers
 
-from edgekd.artifact import TOKENIZER
+from edgekd.artifact import TOKENIZER, TRAINING
 from edgekd.data import Data
 from edgekd.errors import EdgekdError
 from edgekd.kd import encoder
@@ -97,7 +97,7 @@ def fit(
     history = training.run()
     student: Any = learner.student
     encoder.save(student, job.out)
-    (job.out / "training.json").write_text(json.dumps(history, indent=1) + "\n")
+    (job.out / TRAINING).write_text(json.dumps(history, indent=1) + "\n")
     return {"parameters": sum(parameter.numel() for parameter in student.parameters())}
 
 
