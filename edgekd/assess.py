@@ -3,7 +3,7 @@
 import hashlib
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from edgekd import examining, extras, measure, worker
@@ -42,7 +42,7 @@ class Assessed:
     score: Score | None
     timings: tuple[Timing, ...]
     gates: tuple[Gate, ...]
-    examination: Examination = Examination()
+    examination: Examination = field(default_factory=Examination)
     redrawn: "NDArray[Any] | None" = None
     change: tuple[float, float] | None = None
 

@@ -128,7 +128,10 @@ def study(
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--format", "form", type=click.Choice(["md", "json", "html", "csv"]), default="md", help="Its form. [md]")
 def report(folder: Path, form: str) -> None:
-    """Print the report of a run, such as runs/cola_int8: for people, whole, as a page, or a row an artifact and device."""
+    """Print the report of a run, such as runs/cola_int8.
+
+    json has every raw sample, html is one page that needs no network, csv has a row for each artifact and device.
+    """
     from edgekd import report_files, report_rows
 
     raw = report_files.read(folder)

@@ -1,7 +1,7 @@
 """What an artifact's answers on dev look like from nearer: by group, by how sure they are, and where they are worst."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Group:
-    """Dev rows that share a label, or whose targets lie in one range. The first of its scores is the one that counts."""
+    """Dev rows that share a label, or whose targets lie in one range."""
 
     name: str
     rows: int
@@ -72,4 +72,4 @@ class Examination:
 
     groups: tuple[Group, ...] = ()
     calibration: Calibration | None = None
-    worst: tuple[Example, ...] = field(default=())
+    worst: tuple[Example, ...] = ()

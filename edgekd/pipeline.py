@@ -158,7 +158,12 @@ def _report(item: Planned, made: _Made, found: Assessed) -> StepReport:
         gates=found.gates,
         doubts=(
             *made.artifact.manifest.facts.get("doubts", ()),
-            *(f"{timing.device}: {doubt}" for timing in found.timings for doubt in timing.latency.doubts),
+            *(
+                f"{timing.device}: {doubt}"
+                for timing in found.timings
+                if not timing.emulated  # of times that nobody is shown
+                for doubt in timing.latency.doubts
+            ),
         ),
         facts=made.artifact.manifest.facts,
         others=tuple(sorted(set(item.step.sources) - {item.step.source})),

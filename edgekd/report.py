@@ -132,7 +132,7 @@ class StepReport:
     facts: Mapping[str, Any] = field(default_factory=dict)  # what the stage says of the artifact
     others: tuple[str, ...] = ()  # the steps it took something of beside its source
     change: tuple[float, float] | None = None
-    examination: Examination = Examination()
+    examination: Examination = field(default_factory=Examination)
     training: tuple[Mapping[str, Any], ...] = ()
 
     @property

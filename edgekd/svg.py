@@ -7,7 +7,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 
 def tag(name: str, content: str = "", /, **attributes: object) -> str:
-    """An element. `content` is markup; a trailing underscore and inner ones of a name are taken off and made hyphens."""
+    """An element. `content` is markup. An attribute's last underscore is taken off, others are hyphens."""
     told = "".join(
         f" {key.rstrip('_').replace('_', '-')}={quoteattr(_spoken(value))}" for key, value in attributes.items()
     )

@@ -8,7 +8,7 @@ from edgekd.report_rows import Row
 HEADER = (
     ("artifact", "Each artifact, with the stage that made it"),
     ("score", "The recipe's metric on dev by the runtime that serves it; 95 % of other rows like these (bootstrap)"),
-    ("to source", "Its score less its source's; 95 %, on the same rows (paired bootstrap)"),
+    ("to source", "Its score less its source's; 95 %, same rows (paired bootstrap); coloured where that leaves 0 out"),
     ("MB", "Bytes of the model's files / 10^6, tokenizer apart; share of the source's"),
     ("device", "Where it was timed, and by which runtime"),
     ("p50 ms", "Median of single inferences at real lengths, without the tokenizer; 95 % (order statistics)"),
@@ -34,7 +34,7 @@ def table(rows: Sequence[Row]) -> list[list[Cell]]:
         [
             Cell(row.step, row.step, row.stage),
             Cell(_number(row.score, ".4f"), row.score, _span(row.score_low, row.score_high, ".3f")),
-            Cell(_number(row.change, "+.4f"), row.change, _span(row.change_low, row.change_high, "+.3f")),
+            Cell(_number(row.change, "+.4f"), row.change, _span(row.change_low, row.change_high, "+.3f"), _surely(row)),
             Cell(
                 f"{row.model_size / 1e6:.1f}", row.model_size, f"{row.share:.2f} of {row.source}" if row.share else ""
             ),
@@ -58,6 +58,13 @@ def _latency(row: Row, value: float | None, low: float | None, high: float | Non
     if low is None or high is None:
         return Cell(f"{1e3 * value:.2f}", value)
     return Cell(f"{1e3 * value:.2f}", value, f"{1e3 * low:.2f} to {1e3 * high:.2f}")
+
+
+def _surely(row: Row) -> str:
+    """A change whose interval leaves 0 out."""
+    if row.change_high is not None and row.change_high < 0:
+        return "worse"
+    return "better" if row.change_low is not None and row.change_low > 0 else ""
 
 
 def _runtime(row: Row) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from edgekd.report import StepReport
 from edgekd.svg import label, tag
 
-_LETTER, _HIGH = 7.6, 62  # pixels: a bold letter's mean width, a box's height
+_LETTER, _SMALL, _HIGH = 7.6, 6.0, 62  # pixels: mean widths of a bold letter and a small one, a box's height
 _ACROSS, _DOWN, _INDENT = 44, 14, 22
 
 
@@ -20,7 +20,7 @@ class _Place:
 def wide(steps: Sequence[StepReport]) -> str:
     """From left to right, a column for each step away from the start; for a screen."""
     places = {place.step.step: place for place in _tree(steps, shared=True)}
-    across = max(150.0, 28 + _LETTER * max(len(step.step) for step in steps))
+    across = 28 + max(max(_LETTER * len(step.step), _SMALL * len(_made(step)), 120) for step in steps)
     pitch, height = across + _ACROSS, _HIGH + _DOWN
     corner = {name: (2 + place.depth * pitch, 2 + place.row * float(height)) for name, place in places.items()}
     drawn = []
@@ -78,15 +78,19 @@ def _arrow(path: str, where: str, aside: bool = False) -> str:
 
 def _box(step: StepReport, x: float, y: float, width: float) -> str:
     score = f"{step.score.value:.4f}" if step.score else "not scored"
-    made = "cached" if step.cached else f"{step.seconds:.0f} s"
     state = "box refused" if not step.passed else "box"
     return tag(
         "g",
         tag("rect", x=x, y=y, width=width, height=_HIGH, rx=8, class_=state)
         + label(x + 12, y + 20, step.step, class_="name")
-        + label(x + 12, y + 37, f"{step.stage}, {made}" if step.passed else "refused", class_="small")
+        + label(x + 12, y + 37, _made(step), class_="small")
         + label(x + 12, y + 53, f"{score} · {step.model_size / 1e6:.1f} MB", class_="small"),
     )
+
+
+def _made(step: StepReport) -> str:
+    made = "cached" if step.cached else f"{step.seconds:.0f} s"
+    return f"{step.stage}, {made}" if step.passed else f"{step.stage}, refused"
 
 
 def _picture(drawn: Sequence[str], width: float, height: float, name: str) -> str:

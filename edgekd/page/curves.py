@@ -13,12 +13,12 @@ _SPAN = 20  # times the least loss, from which the axis is logarithmic
 
 
 def phases(training: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str, list[tuple[str, float, float]]]]:
-    """Of each phase its name, its picture, and of each term of its loss the first and the last epoch's mean."""
+    """Of each phase its name, its picture, and of its loss and of each term the first and the last epoch's mean."""
     for name, grouped in groupby(training, key=lambda record: record["phase"]):
         records = list(grouped)
         terms = [term for term in records[0] if term not in _NO_TERM]
-        ends = [(term, records[0][term], records[-1][term]) for term in ("loss", *(terms if len(terms) > 1 else ()))]
-        yield name, _svg(records), ends
+        shown = ["loss", *(terms if len(terms) > 1 else ())]
+        yield name, _svg(records), [(term, records[0][term], records[-1][term]) for term in shown]
 
 
 def _svg(records: Sequence[Mapping[str, Any]]) -> str:

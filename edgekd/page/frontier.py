@@ -1,15 +1,17 @@
 """Accuracy against what it costs: every artifact with its intervals, and the line of those that none beats."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from xml.sax.saxutils import escape
 
+from edgekd.page.labels import Dot, names
 from edgekd.report_rows import Row
 from edgekd.svg import Axis, label, line, points, tag
 
-_WIDE, _HIGH = 540, 330
+_WIDE, _HIGH = 450, 330
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 18, 14, 46
-_LETTER, _LINE = 6.4, 14  # pixels: a letter's mean width and a line of labels
 
 
 @dataclass(frozen=True)
@@ -62,12 +64,13 @@ def svg(found: Sequence[Point], cost: str, metric: str, kinds: Sequence[str]) ->
     front = [(x(point.cost), y(point.score)) for point in unbeaten(found)]
     stairs = [
         front[0],
-        *(place for (_, before), now in zip(front, front[1:], strict=False) for place in ((now[0], before), now)),
+        *(place for (_, before), now in pairwise(front) for place in ((now[0], before), now)),
     ]
     drawn.append(tag("polyline", points=points([*stairs, (x.end, front[-1][1])]), class_="front"))
     largest = max(point.size for point in found)
     for point in found:
         drawn += _whiskers(point, x, y)
+    ordered = sorted(found, key=lambda point: (-point.score, point.cost))
     for point in sorted(found, key=lambda point: -point.size):
         told = f"{point.name}: {metric} {point.score:.4f}, {point.cost:.3g} {cost}, {point.size / 1e6:.1f} MB"
         drawn.append(
@@ -76,11 +79,12 @@ def svg(found: Sequence[Point], cost: str, metric: str, kinds: Sequence[str]) ->
                 tag("title", escape(told)),
                 cx=x(point.cost),
                 cy=y(point.score),
-                r=4 + 8 * (point.size / largest) ** 0.5,
+                r=_radius(point, largest),
                 class_=f"dot k{kinds.index(point.kind)}",
             )
         )
-    drawn += _names(found, x, y)
+    dots = [Dot(point.name, x(point.cost), y(point.score), _radius(point, largest)) for point in ordered]
+    drawn += names(dots, _LEFT, _WIDE)
     return tag(
         "svg",
         "".join(drawn),
@@ -133,19 +137,5 @@ def _whiskers(point: Point, x: Axis, y: Axis) -> list[str]:
     return drawn
 
 
-def _names(found: Sequence[Point], x: Axis, y: Axis) -> list[str]:
-    """Each name beside its dot, on the side with room, moved down until it lies on no other."""
-    taken: list[tuple[float, float, float]] = []
-    drawn = []
-    for point in sorted(found, key=lambda point: -point.score):
-        px, py = x(point.cost), y(point.score)
-        width = _LETTER * len(point.name)
-        left = px + 12 + width > _WIDE - 4
-        start, at = (px - 12 - width, py + 4) if left else (px + 12, py + 4)
-        while any(abs(at - other) < _LINE and start < end and begin < start + width for begin, end, other in taken):
-            at += _LINE / 2
-        taken.append((start, start + width, at))
-        if at - py > _LINE:
-            drawn.append(line(px, py, start + (width if left else 0), at - 4, class_="leader"))
-        drawn.append(label(start, at, point.name, class_="tick"))
-    return drawn
+def _radius(point: Point, largest: int) -> float:
+    return 4 + 7 * math.sqrt(point.size / largest)

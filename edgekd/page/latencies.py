@@ -8,7 +8,7 @@ from xml.sax.saxutils import escape
 from edgekd.report import Latency
 from edgekd.svg import Axis, label, line, points, tag
 
-_ROW, _TOP, _PLOT, _LETTER = 38, 8, 330, 6.8  # pixels
+_ROW, _TOP, _PLOT, _LETTER = 34, 8, 290, 6.6  # pixels
 _BINS, _BLOCK = 60, 20  # of the spread; samples whose median is a point of the drift
 _BAND = 1.25  # the drift's axis runs from 1 / _BAND to _BAND, where a report begins to doubt
 

@@ -12,7 +12,7 @@ def reliability(found: Calibration) -> str:
     """
     values = [value for part in found.bins for value in (part.said, part.true)]
     low, high = min(values), max(values)
-    if 0 <= low and high <= 1:
+    if low >= 0 and high <= 1:
         low, high = min(low, 0.5), 1.0  # shares
     pad = 0.04 * (high - low) or 0.01
     x = Axis(low - pad, high + pad, _LEFT, _SIDE - 8)

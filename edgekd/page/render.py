@@ -28,6 +28,7 @@ def page(report: Report, recipe: str = "") -> str:
             header=cells.HEADER,
             table=cells.table(found),
             kinds=kinds,
+            gates=[(step, gate) for step in report.steps for gate in step.gates],
             frontiers=list(_frontiers(found, metric, kinds)),
             devices=list(_devices(report)),
             trained=[(step, list(curves.phases(step.training))) for step in report.steps if step.training],
