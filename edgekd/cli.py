@@ -147,6 +147,47 @@ def report(folder: Path, form: str) -> None:
 
 
 @cli.command()
+@click.argument("folders", metavar="BASE RUN...", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--step", "steps", multiple=True, help="Compare this artifact alone; may be repeated. [all of BASE]")
+@click.option("--max-drop", type=float, help="Fail where a score is lower by more than this.")
+@click.option("--max-slower", type=float, help="Fail where a p50 is higher by more than this share: 0.1 for a tenth.")
+@click.option("--max-larger", type=float, help="Fail where a model is larger by more than this share.")
+@click.option("--format", "form", type=click.Choice(["text", "md", "html"]), default="text", help="Its form. [text]")
+def compare(
+    folders: tuple[Path, ...],
+    steps: tuple[str, ...],
+    max_drop: float | None,
+    max_slower: float | None,
+    max_larger: float | None,
+    form: str,
+) -> None:
+    """Compare finished runs, such as runs/before and runs/after, with the first of them, artifact by artifact.
+
+    Ends with 1 where a run breaks a limit that is set here, has not every artifact, or was refused: a gate for CI.
+    """
+    from edgekd import compare_files, comparing
+    from edgekd.errors import RefusedError
+    from edgekd.terminal import Terminal
+
+    if len(folders) < 2:
+        raise click.UsageError("Name two runs at least.")
+    runs = comparing.load(folders)
+    pairs = comparing.compare(runs, steps)
+    limits = comparing.Limits(max_drop, max_slower, max_larger)
+    broken = list(comparing.broken(runs, pairs, limits)) if limits != comparing.Limits() else []
+    match form:
+        case "md":
+            click.echo(compare_files.markdown(runs, pairs, broken), nl=False)
+        case "html":
+            click.echo(compare_files.html(runs, pairs, limits, broken), nl=False)
+        case _:
+            with Terminal() as terminal:
+                terminal.comparison(pairs)
+    if broken:
+        raise RefusedError("; ".join(broken), "Look at what changed, or raise the limit.")
+
+
+@cli.command()
 @click.argument("artifact", type=click.Path(path_type=Path))
 @click.argument("text", nargs=-1)
 def predict(artifact: Path, text: tuple[str, ...]) -> None:

@@ -17,7 +17,8 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from edgekd import report_files, study_files
+from edgekd import compare_files, report_files, study_files
+from edgekd.comparing import Pair
 from edgekd.report import Report
 from edgekd.study_results import Results
 
@@ -64,6 +65,13 @@ class Terminal:
         """A study's variants."""
         header, rows = study_files.table(results, results.summaries())
         self._table(header, rows, {"variant"})
+
+    def comparison(self, pairs: Sequence[Pair]) -> None:
+        """Runs against the first."""
+        header, rows = compare_files.table(pairs)
+        self._table(header, rows, {"artifact", "device"})
+        for note in compare_files.notes(pairs):
+            self.say(note)
 
     def table(self, report: Report) -> None:
         """The report's main columns; the rest stands in report.md."""

@@ -33,8 +33,8 @@ def table(rows: Sequence[Row]) -> list[list[Cell]]:
     return [
         [
             Cell(row.step, row.step, row.stage),
-            Cell(_number(row.score, ".4f"), row.score, _span(row.score_low, row.score_high, ".3f")),
-            Cell(_number(row.change, "+.4f"), row.change, _span(row.change_low, row.change_high, "+.3f"), _surely(row)),
+            Cell(number(row.score, ".4f"), row.score, span((row.score_low, row.score_high), ".3f")),
+            Cell(number(row.change, "+.4f"), row.change, span((row.change_low, row.change_high), "+.3f"), _surely(row)),
             Cell(
                 f"{row.model_size / 1e6:.1f}", row.model_size, f"{row.share:.2f} of {row.source}" if row.share else ""
             ),
@@ -73,9 +73,12 @@ def _runtime(row: Row) -> str:
     return f"{row.runtime}, {row.threads} thread{'s' * (row.threads != 1)}"
 
 
-def _number(value: float | None, form: str) -> str:
+def number(value: float | None, form: str) -> str:
+    """A figure, or a dash where there is none."""
     return "-" if value is None else f"{value:{form}}"
 
 
-def _span(low: float | None, high: float | None, form: str) -> str:
+def span(interval: tuple[float | None, float | None] | None, form: str) -> str:
+    """An interval, or nothing where there is none."""
+    low, high = interval or (None, None)
     return "" if low is None or high is None else f"{low:{form}} to {high:{form}}"

@@ -1,15 +1,12 @@
 """report.html from a report: the figures are drawn here, the template says where they stand."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from textwrap import shorten
-from typing import TYPE_CHECKING, Any
 
 from edgekd.page import cells, chain, curves, frontier, latencies, reliability, sensitivity, verdict
+from edgekd.page.templates import fill
 from edgekd.report import Latency, Report, StepReport, Timing
 from edgekd.report_rows import Row, rows
-
-if TYPE_CHECKING:
-    from jinja2 import Environment
 
 
 def page(report: Report, recipe: str = "") -> str:
@@ -17,32 +14,29 @@ def page(report: Report, recipe: str = "") -> str:
     found = rows(report)
     kinds = list(dict.fromkeys(row.format for row in found if row.score is not None))
     metric = next((row.metric for row in found if row.metric), "") or ""
-    return (
-        _environment()
-        .get_template("report.html")
-        .render(
-            report=report,
-            recipe=recipe,
-            sentences=list(verdict.sentences(report)),
-            figures=verdict.figures(report, found),
-            header=cells.HEADER,
-            table=cells.table(found),
-            kinds=kinds,
-            gates=[(step, gate) for step in report.steps for gate in step.gates],
-            frontiers=list(_frontiers(found, metric, kinds)),
-            devices=list(_devices(report)),
-            trained=[(step, list(curves.phases(step.training))) for step in report.steps if step.training],
-            examined=list(_examined(report.steps)),
-            ranked=[
-                (step, step.facts["ranking"], step.facts["float_layers"])
-                for step in report.steps
-                if step.facts.get("ranking")
-            ],
-            places=list(_places(report)),
-            chain=chain,
-            reliability=reliability.reliability,
-            ranking=sensitivity.ranking,
-        )
+    return fill(
+        "report.html",
+        report=report,
+        recipe=recipe,
+        sentences=list(verdict.sentences(report)),
+        figures=verdict.figures(report, found),
+        header=cells.HEADER,
+        table=cells.table(found),
+        kinds=kinds,
+        gates=[(step, gate) for step in report.steps for gate in step.gates],
+        frontiers=list(_frontiers(found, metric, kinds)),
+        devices=list(_devices(report)),
+        trained=[(step, list(curves.phases(step.training))) for step in report.steps if step.training],
+        examined=list(_examined(report.steps)),
+        ranked=[
+            (step, step.facts["ranking"], step.facts["float_layers"])
+            for step in report.steps
+            if step.facts.get("ranking")
+        ],
+        places=list(_places(report)),
+        chain=chain,
+        reliability=reliability.reliability,
+        ranking=sensitivity.ranking,
     )
 
 
@@ -91,19 +85,3 @@ def _places(report: Report) -> Iterator[tuple[str, str]]:
 
 def _timed(report: Report) -> Iterator[tuple[StepReport, Timing]]:
     return ((step, timing) for step in report.steps for timing in step.timings)
-
-
-def _environment() -> "Environment":
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-    from markupsafe import Markup
-
-    found = Environment(
-        loader=PackageLoader("edgekd.page", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    drawn: Callable[[str], Any] = Markup
-    found.filters["drawn"] = drawn
-    return found
