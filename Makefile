@@ -1,7 +1,7 @@
 # The habits of the house, one word each. PYTHON is the environment's interpreter.
 PYTHON ?= .venv/bin/python
 
-.PHONY: check test test-slow test-data docs bench
+.PHONY: check test test-slow test-data docs bench pi phone
 
 check:
 	$(PYTHON) -m ruff format --check .
@@ -22,3 +22,7 @@ docs:
 
 bench:
 	$(PYTHON) benchmarks/start.py
+
+# Real daemons for arm64 without a board: see docs/devices.md. `make pi phone`, then edgekd devices doctor FOLDER/pi.yaml.
+pi phone:
+	devices/emulated/$@.sh start .emulated/$@

@@ -3,12 +3,14 @@
 import inspect
 from pathlib import Path
 
+from edgekd.connection import CONNECTIONS
 from edgekd.data_options import DataOptions, Splits
-from edgekd.device import CONNECTIONS, Device, RunOptions
+from edgekd.device import Device, Expectation, RunOptions
 from edgekd.explaining import fields_table
 from edgekd.kd.method import METHODS
 from edgekd.kd.phase import Phase, Terms
 from edgekd.options import Options
+from edgekd.provider import PROVIDERS
 from edgekd.stage import STAGES, Budget
 from edgekd.start import Start
 from edgekd.study import StudyOptions
@@ -39,8 +41,9 @@ def reference() -> str:
         phases = ", ".join(phase.name for phase in method.phases(regression=False))
         parts.append(f"## method {name}\n\n{inspect.getdoc(inspect.getmodule(method))}\n\nPhases: {phases}.\n")
     parts += [section("study", StudyOptions)]
-    parts += [section("device", Device), section("device.run", RunOptions)]
+    parts += [section("device", Device), section("device.run", RunOptions), section("device.expect", Expectation)]
     parts += [section(f"device.transport of type {name}", CONNECTIONS.get(name)) for name in CONNECTIONS.names]
+    parts += [section(f"device.provider of type {name}", PROVIDERS.get(name)) for name in PROVIDERS.names]
     return "\n".join(parts)
 
 

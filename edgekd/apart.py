@@ -6,9 +6,6 @@ The child runs `python -m edgekd.apart`, reads one JSON job and tells records: p
 import json
 import math
 import os
-import sys
-import threading
-import time
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
@@ -53,9 +50,8 @@ def _ask(stage: Stage, job: Job) -> str:
         "out": str(job.out),
         "scratch": str(job.scratch),
         "seed": job.seed,
-        "parent": os.getpid(),
     }
-    return json.dumps(asked)
+    return json.dumps(asked) + "\n"
 
 
 def main() -> None:
@@ -63,8 +59,7 @@ def main() -> None:
     # Converters print from C++ too: standard output is kept for records, and theirs becomes standard error.
     to = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    asked = json.loads(sys.stdin.read())
-    threading.Thread(target=_end_with, args=(asked["parent"],), daemon=True).start()
+    asked = records.asked()
     try:
         stage = STAGES.get(asked["stage"]).model_validate(asked["options"])
         options, seed = asked["data"]
@@ -89,13 +84,6 @@ def main() -> None:
 
 def _artifact(path: str) -> Artifact:
     return Artifact.load(Path(path), check=False)
-
-
-def _end_with(parent: int) -> None:
-    """End this process when the one that started it has gone, however it went."""
-    while os.getppid() == parent:
-        time.sleep(0.2)
-    os._exit(1)
 
 
 if __name__ == "__main__":

@@ -4,13 +4,15 @@ import hashlib
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from edgekd import examining, extras, measure, worker
+from edgekd import examining, extras, machine, measure, worker
 from edgekd.artifact import Artifact, canonical
+from edgekd.board import Board
 from edgekd.data import Data
-from edgekd.device import CONNECTIONS, Device
+from edgekd.device import Device
 from edgekd.examination import Examination
+from edgekd.provider import PROVIDERS
 from edgekd.recipe import Recipe
 from edgekd.report import Gate, Score, Timing
 from edgekd.runtime import RUNTIMES, serving
@@ -57,13 +59,24 @@ def unscored(artifact: Artifact, stage: Stage) -> Assessed:
 
 @dataclass(frozen=True)
 class Assessor:
-    """Assesses the artifacts of one run. What the store has kept of an artifact, runtime and device is not repeated."""
+    """Assesses the artifacts of one run. What the store has kept of an artifact, runtime and device is not repeated.
+
+    Used as a context: the devices that it reached are let go at its end.
+    """
 
     recipe: Recipe
     data: Data
     store: Store
     watcher: Watcher
     again: bool = False  # time anew, whatever is kept
+    _boards: dict[Device, Board] = field(default_factory=dict)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for board in self._boards.values():
+            board.close()
 
     def __call__(self, artifact: Artifact, stage: Stage, source: Assessed | None) -> Assessed:
         import numpy as np
@@ -76,7 +89,7 @@ class Assessor:
         }
         local = Device(name="local")
         devices = [device for device in self.recipe.devices if device.serves(runtime)]
-        told = {device.name: self._outputs(artifact, device, basis) for device in devices if not device.here}
+        told = {device: self._outputs(artifact, device, basis) for device in devices if not device.here}
         kept = self._outputs(artifact, local, basis)
         logits = np.array(kept["logits"], dtype=np.float32)
         examination, redrawn = self._examined(logits, basis)
@@ -85,7 +98,7 @@ class Assessor:
         if source is not None and source.redrawn is not None:
             change = examining.interval(redrawn - source.redrawn)
         timings = tuple(
-            self._timing(artifact, device, threads, basis, told.get(device.name, kept)["facts"])
+            self._timing(artifact, device, threads, basis, told.get(device, kept)["facts"])
             for device in devices
             for threads in device.run.threads
         )
@@ -96,10 +109,9 @@ class Assessor:
             if (limit := tolerance.max_difference) is not None:
                 padding = kept["facts"]["padding"]
                 gates.append(Gate("largest difference that padding makes", padding, limit, padding <= limit))
-            for name, found in told.items():
+            for device, found in told.items():
                 # A runtime that loads a file can be wrong in silence: what a device serves, it has to show there.
-                there = self._gates(tolerance, np.array(found["logits"], dtype=np.float32), source)
-                gates += [replace(gate, name=f"{gate.name} on {name}") for gate in there]
+                gates += self._there(tolerance, device, found, logits, source)
         gates += _budgeted(stage.budget, artifact, score, timings)
         return Assessed(artifact, logits, score, timings, tuple(gates), examination, redrawn, change)
 
@@ -124,56 +136,90 @@ class Assessor:
 
     def _outputs(self, artifact: Artifact, device: Device, basis: Mapping[str, Any]) -> dict[str, Any]:
         def compute() -> dict[str, Any]:
-            connection = self._equipped(device, artifact).connect()
-            try:
-                logits, facts = measure.outputs(artifact, self.data, connection, self.watcher.progress)
-            finally:
-                connection.close()
+            board = self._board(device, artifact)
+            logits, facts = measure.outputs(artifact, self.data, board, self.watcher.progress)
             return {"logits": logits.tolist(), "facts": facts}
 
         key = {**basis, "what": "outputs", "data": self.data.fingerprint}
         if not device.here:
-            key |= {"transport": device.model_dump(mode="json")["transport"]}
+            told = device.model_dump(mode="json")
+            key |= {"rows": device.run.score_rows, "provider": told["provider"], "on": self._on(device, artifact)}
         return self._kept(key, compute)  # type: ignore[no-any-return]
 
     def _timing(
         self, artifact: Artifact, device: Device, threads: int, basis: Mapping[str, Any], facts: dict[str, Any]
     ) -> Timing:
         def compute() -> dict[str, Any]:
-            # Two runs on one store must not time at once: each would measure the other.
-            busy = f"  another run is timing on {device.name}; waiting"
-            with self.store.lock(f"device-{device.name}", lambda: self.watcher.say(busy)):
-                equipped = self._equipped(device, artifact)
-                timing = measure.time(artifact, self.data, equipped, threads, facts, self.watcher.progress)
+            board = self._board(device, artifact)
+            timing = measure.time(artifact, self.data, board, threads, facts, self.watcher.progress)
             return measure.to_json(timing)
 
         options = device.model_dump(mode="json")
-        key = {**basis, "what": "time", "device": options, "threads": threads, "on": fingerprint(device)}
-        return replace(measure.from_json(self._kept(key, compute, self.again)), emulated=device.emulated)
+        key = {**basis, "what": "time", "device": options, "threads": threads, "on": self._on(device, artifact)}
+        return measure.from_json(self._kept(key, compute, self.again))
 
-    def _equipped(self, device: Device, artifact: Artifact) -> Device:
-        """The device or, where it is this Python and lacks the runtime, this machine by an environment that has it."""
+    def _on(self, device: Device, artifact: Artifact) -> dict[str, Any]:
+        """What identifies the machine behind a device."""
+        return machine.fingerprint() if device.here else self._board(device, artifact).fingerprint()
+
+    def _board(self, device: Device, artifact: Artifact) -> Board:
+        """The device, reached; or, where it is this Python and lacks the runtime, this machine with a Python that has
+        it.
+        """
         lacks = extras.lacking(RUNTIMES.get(serving(artifact.manifest.format)).libraries) if device.here else ()
-        if not lacks:
-            return device
-        extras.environment(lacks, self.watcher.say, self.watcher.progress)
-        venv = CONNECTIONS.get("venv").model_validate({"packages": extras.packages(lacks)})
-        return device.model_copy(update={"transport": venv})
+        if lacks:
+            extras.environment(lacks, self.watcher.say, self.watcher.progress)
+            venv = PROVIDERS.get("venv").model_validate({"packages": extras.packages(lacks)})
+            device = device.model_copy(update={"provider": venv})
+        if device not in self._boards:
+            self._boards[device] = Board(device, self.watcher.say)
+        return self._boards[device]
 
-    def _gates(self, tolerance: Tolerance, logits: "NDArray[np.floating[Any]]", source: Assessed) -> Iterator[Gate]:
-        """The comparisons with the source that the stage asks for, of logits (rows, outputs)."""
+    def _there(
+        self,
+        tolerance: Tolerance,
+        device: Device,
+        found: Mapping[str, Any],
+        here: "NDArray[np.floating[Any]]",
+        source: Assessed,
+    ) -> Iterator[Gate]:
+        """A device's own logits against the source's, and against those of the same artifact on this machine."""
+        import numpy as np
+
+        logits = np.array(found["logits"], dtype=np.float32)
+        rows = measure.scored(device, self.data)
+        for gate in self._gates(tolerance, logits, source, rows):
+            yield replace(gate, name=f"{gate.name} on {device.name}")
+        if device.transport.kind() != "local":
+            same = self.data.task.agreement(logits, here if rows is None else here[rows])
+            limit = device.run.min_agreement
+            yield Gate(f"share of answers as on this machine on {device.name}", same, limit, same >= limit)
+
+    def _gates(
+        self,
+        tolerance: Tolerance,
+        logits: "NDArray[np.floating[Any]]",
+        source: Assessed,
+        rows: "NDArray[np.intp] | None" = None,
+    ) -> Iterator[Gate]:
+        """The comparisons with the source that the stage asks for, of logits (rows, outputs) of the dev split, or of
+        some of its rows: then not those of the score, which a few rows do not tell.
+        """
         assert source.score is not None  # a source is of a format that is served
+        theirs_all = source.logits if rows is None else source.logits[rows]
+        if (limit := tolerance.max_difference) is not None:
+            difference = float(abs(logits - theirs_all).max())
+            yield Gate("largest difference of an output", difference, limit, difference <= limit)
+        if (limit := tolerance.min_agreement) is not None:
+            agreement = self.data.task.agreement(logits, theirs_all)
+            yield Gate("share of equal answers", agreement, limit, agreement >= limit)
+        if rows is not None:
+            return
         metric, theirs = source.score.metric, source.score.value
         ours = self.data.value(logits)
-        if (limit := tolerance.max_difference) is not None:
-            difference = float(abs(logits - source.logits).max())
-            yield Gate("largest difference of an output", difference, limit, difference <= limit)
         if (limit := tolerance.max_drop) is not None:
             drop = theirs - ours
             yield Gate(f"drop of {metric}", drop, limit, drop <= limit)
-        if (limit := tolerance.min_agreement) is not None:
-            agreement = self.data.task.agreement(logits, source.logits)
-            yield Gate("share of equal answers", agreement, limit, agreement >= limit)
         if (limit := tolerance.min_kept) is not None:
             # A share means nothing of a source that scores nothing, or whose metric is negative: then no worse will do.
             kept = ours / theirs if theirs > 0 else float(ours >= theirs)
@@ -204,12 +250,3 @@ def _sized(budget: Budget, artifact: Artifact) -> Iterator[Gate]:
     if (limit := budget.max_mb) is not None:
         size = artifact.model_size / 1e6
         yield Gate("budget: megabytes", size, limit, size <= limit)
-
-
-def fingerprint(device: Device) -> dict[str, Any]:
-    """What identifies the machine behind a device."""
-    connection = device.connect()
-    try:
-        return connection.fingerprint()
-    finally:
-        connection.close()

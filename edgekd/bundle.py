@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from edgekd import bundle_card, bundle_code, bundle_predict, bundle_requirements, report_files, selftest
+from edgekd import bundle_card, bundle_predict, bundle_requirements, closure, report_files, selftest
 from edgekd.artifact import Artifact
 from edgekd.data import Data
 from edgekd.data_options import DataOptions
@@ -36,7 +36,7 @@ def bundle(folder: Path, out: Path, archive: bool = False, platform: str = "", p
         made = Path(draft, name)
         shutil.copytree(artifact.path, made / "model")
         modules = ["predicting", "selftest", f"runtimes.{runtime}", f"tasks.{artifact.manifest.task}"]
-        bundle_code.copy_code(made, [f"edgekd.{module}" for module in modules])
+        closure.copy(made, [f"edgekd.{module}" for module in modules])
         libraries = installed((*RUNTIMES.get(runtime).libraries, "numpy"))
         (made / "requirements.txt").write_text(bundle_requirements.requirements(libraries, platform, python))
         shutil.copyfile(bundle_predict.__file__, made / "predict.py")

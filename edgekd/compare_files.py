@@ -79,7 +79,12 @@ def html(runs: Sequence[Run], pairs: Sequence[Pair], limits: Limits, broken: Seq
 
 def notes(pairs: Sequence[Pair]) -> list[str]:
     """What a reader has to know of the comparison, each once a run."""
-    return list(dict.fromkeys(f"{pair.run}: {note}" for pair in pairs for note in pair.notes))
+    told = [f"{pair.run}: {note}" for pair in pairs for note in pair.notes]
+    for run in dict.fromkeys(pair.run for pair in pairs):
+        doubted = [pair.step for pair in pairs if pair.run == run and any(speed.doubted for speed in pair.speeds)]
+        if doubted:
+            told.append(f"{run}: its report has doubts about the times of {', '.join(doubted)}")
+    return list(dict.fromkeys(told))
 
 
 def _title(runs: Sequence[Run]) -> str:

@@ -34,6 +34,7 @@ class Speed:
     threads: int
     p50: Percentile | None
     ratio: Percentile | None
+    doubted: bool  # by its own report
 
 
 @dataclass(frozen=True)
@@ -132,8 +133,6 @@ def _pair(run: Run, ours: StepReport, base: Run, theirs: StepReport) -> Pair:
     places = {(timing.device, timing.threads): timing for timing in theirs.timings}
     if any(_elsewhere(timing, places.get((timing.device, timing.threads))) for timing in ours.timings):
         notes.append("timed on another processor than the base")
-    if doubted := [timing.device for timing in ours.timings if not timing.emulated and _doubted(timing)]:
-        notes.append(f"its report doubts the times of {ours.step} on {', '.join(doubted)}")
     return Pair(
         step=ours.step,
         run=run.name,
@@ -182,12 +181,12 @@ def _speeds(step: StepReport, base: Mapping[tuple[str, int], Timing], itself: bo
     """Of every real device; emulated ones have no times to compare."""
     for timing in step.timings:
         theirs = base.get((timing.device, timing.threads))
-        if timing.emulated or (theirs is not None and theirs.emulated):
+        if timing.latency.emulated or (theirs and theirs.latency.emulated):
             continue
         one, other, ratio = timing.latency.percentile(50), theirs and theirs.latency.percentile(50), None
         if one and other and not itself:
             ratio = Percentile(one.value / other.value, one.low / other.high, one.high / other.low)
-        yield Speed(timing.device, timing.threads, one, ratio)
+        yield Speed(timing.device, timing.threads, one, ratio, _doubted(timing))
 
 
 def _elsewhere(ours: Timing, theirs: Timing | None) -> bool:
@@ -196,4 +195,4 @@ def _elsewhere(ours: Timing, theirs: Timing | None) -> bool:
 
 def _doubted(timing: Timing) -> bool:
     """Whether there is a doubt about the median itself, not only too few samples for a higher percentile."""
-    return any("is not stated" not in doubt for doubt in timing.latency.doubts)
+    return any("is not stated" not in doubt for doubt in timing.doubts)

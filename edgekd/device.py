@@ -1,96 +1,90 @@
-"""A device: what a file in devices/ says of a machine, and the contract of the connection that reaches it."""
+"""A device: what a file in devices/ says of a machine, and how it is timed."""
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from fnmatch import fnmatchcase
+from typing import Any, Literal
 
 from pydantic import Field, field_serializer
 
+from edgekd.connection import CONNECTIONS, Connection
+from edgekd.errors import EdgekdError
 from edgekd.options import Options
-from edgekd.registry import Registry
-
-if TYPE_CHECKING:
-    from typing import Self
-
-
-# The host may set it for its own training; a device's processes run as their runtime's defaults have it.
-SPIN_COUNT = "GOMP_SPINCOUNT"
+from edgekd.provider import PROVIDERS, Provider
 
 
 class RunOptions(Options):
-    """How a device is timed."""
+    """How a device is timed, and how much of dev is scored there."""
 
     threads: tuple[int, ...] = Field((1,), min_length=1, description="Thread counts to time, one after another")
+    cores: Literal["all", "big"] = Field(
+        "all", description="Which cores the timed processes may use: all, or the fastest kind of a big.LITTLE chip"
+    )
     min_runs: int = Field(700, ge=5, description="Timed inferences in all, over the fresh processes")
     max_s: float = Field(
         60.0, gt=0, description="Stop timing after this many seconds a process; too few samples are said"
     )
     warmup_s: float = Field(0.3, ge=0, description="Run untimed for this many seconds first, in each process")
     repeats: int = Field(3, ge=1, description="Fresh processes the timed inferences are spread over")
+    cooldown_s: float = Field(0.0, ge=0, description="Rest for this many seconds before each of them")
+    max_start_c: float | None = Field(
+        None, description="Wait, up to ten minutes, until the processor is not warmer than this many degrees Celsius"
+    )
+    score_rows: int | None = Field(
+        None, ge=8, description="Score this many dev rows there, in a seeded order; default: all of them"
+    )
+    min_agreement: float = Field(
+        0.98, ge=0, le=1, description="Least share of those rows that get the same answer there as on this machine"
+    )
 
 
-class Connection(Options, ABC):
-    """A way to run a command on a device and to move files there. Its options are what a device file says of it."""
+class Expectation(Options):
+    """What the machine behind a device file has to be. Measuring another one is refused."""
 
-    @classmethod
-    def kind(cls) -> str:
-        """Its file's name, by which device files name it."""
-        return cls.__module__.rpartition(".")[2]
+    architecture: str = Field("", description="Such as aarch64")
+    model: str = Field("", description='The board\'s own name, `*` for any text: "Raspberry Pi 5*"')
+    min_memory_mb: int = Field(0, ge=0, description="Least memory of the machine, in megabytes")
 
-    def open(self) -> "Self":
-        """Raises EdgekdError where the device cannot be reached."""
-        return self
-
-    @abstractmethod
-    def fingerprint(self) -> dict[str, Any]:
-        """What identifies the machine for a timing: processor, cores, memory, system."""
-
-    @abstractmethod
-    def push(self, path: Path) -> str:
-        """Make a local file or folder available on the device; returns its path there."""
-
-    @abstractmethod
-    def run(self, argv: Sequence[str], stdin: str, deadline: float) -> Iterator[str]:
-        """Run a Python module's command line; yield its standard output line by line.
-
-        `deadline` is in seconds. Raises EdgekdError with the end of standard error when it fails or runs over.
-        """
-
-    def close(self) -> None:
-        """End what `open` began."""
-
-
-CONNECTIONS: Registry[Connection] = Registry("edgekd.connections", Connection, "connection")  # type: ignore[type-abstract]
-
-
-def _local() -> Connection:
-    return CONNECTIONS.get("local")()
+    def check(self, device: str, found: dict[str, Any]) -> None:
+        """Raises EdgekdError where a fingerprint is of another machine."""
+        wrong = [
+            f"{name} is {found.get(name) or 'not told'}, expected {wanted}"
+            for name in ("architecture", "model")
+            if (wanted := getattr(self, name)) and not fnmatchcase(str(found.get(name) or ""), wanted)
+        ]
+        if (found.get("memory_mb") or 0) < self.min_memory_mb:
+            wrong.append(f"memory_mb is {found.get('memory_mb')}, expected at least {self.min_memory_mb}")
+        if wrong:
+            raise EdgekdError(
+                f"device {device} is another machine: {'; '.join(wrong)}",
+                "Mend `transport` in its file, or what it expects.",
+            )
 
 
 class Device(Options):
     """One machine that artifacts are timed on, and scored on too unless it is this one."""
 
     name: str = Field(description="Name used in recipes and reports")
-    transport: Connection = Field(default_factory=_local, description="How the device is reached: {type: KIND, ...}")
+    transport: Connection = Field(
+        default_factory=lambda: CONNECTIONS.get("local")(), description="How the device is reached: {type: KIND, ...}"
+    )
+    provider: Provider = Field(
+        default_factory=lambda: PROVIDERS.get("system")(),
+        description="Where its Python and runtimes come from: {type: KIND, ...}",
+    )
     runtimes: tuple[str, ...] | None = Field(
         None, min_length=1, description="Runtimes that it has: artifacts of others are left out there; default: all"
     )
+    expect: Expectation = Field(Expectation(), description="What it has to be; another machine is refused")
     run: RunOptions = Field(RunOptions(), description="How it is timed")
     emulated: bool = Field(False, description="Emulated hardware: its latencies are never claimed")
 
-    @field_serializer("transport")
-    def _spoken(self, transport: Connection) -> dict[str, Any]:
-        return {"type": transport.kind(), **transport.model_dump(mode="json")}
+    @field_serializer("transport", "provider")
+    def _spoken(self, chosen: Connection | Provider) -> dict[str, Any]:
+        return {"type": chosen.kind(), **chosen.model_dump(mode="json")}
 
     @property
     def here(self) -> bool:
         """Whether it is this very machine and Python."""
-        return self.transport.kind() == "local"
+        return self.transport.kind() == "local" and self.provider == PROVIDERS.get("system")()
 
     def serves(self, runtime: str) -> bool:
         return self.runtimes is None or runtime in self.runtimes
-
-    def connect(self) -> Connection:
-        """The open connection. Raises EdgekdError where the device cannot be reached."""
-        return self.transport.open()

@@ -8,10 +8,12 @@ from typing import Any, Literal
 
 from pydantic.fields import FieldInfo
 
+from edgekd.connection import CONNECTIONS
 from edgekd.data_options import DataOptions, Splits
-from edgekd.device import CONNECTIONS, Device, RunOptions
+from edgekd.device import Device, Expectation, RunOptions
 from edgekd.errors import EdgekdError, nearest
 from edgekd.options import Options
+from edgekd.provider import PROVIDERS
 from edgekd.registry import Registry
 from edgekd.runtime import RUNTIMES
 from edgekd.stage import STAGES
@@ -20,7 +22,7 @@ from edgekd.task import TASKS
 
 _OPTIONS: dict[str, tuple[type[Options], ...]] = {
     "data": (DataOptions, Splits),
-    "device": (Device, RunOptions),
+    "device": (Device, RunOptions, Expectation),
     "study": (StudyOptions,),
 }
 
@@ -60,13 +62,14 @@ def _groups() -> dict[str, tuple[str, ...]]:
         "tasks": TASKS.names,
         "runtimes": RUNTIMES.names,
         "connections": CONNECTIONS.names,
+        "providers": PROVIDERS.names,
     }
 
 
 def _topics() -> dict[str, Callable[[], str]]:
     topics: dict[str, Callable[[], str]] = {name: partial(_options, *kinds) for name, kinds in _OPTIONS.items()}
     topics["phase"] = _phases
-    for registry in (STAGES, TASKS, RUNTIMES, CONNECTIONS):
+    for registry in (STAGES, TASKS, RUNTIMES, CONNECTIONS, PROVIDERS):
         for name in registry.names:
             topics[name] = partial(_plugin, registry, name)
     for name in _methods().names:

@@ -14,7 +14,7 @@ from textwrap import shorten
 from filelock import FileLock, Timeout
 
 import edgekd
-from edgekd import processes
+from edgekd import cache, processes
 from edgekd.errors import EdgekdError
 
 
@@ -32,7 +32,7 @@ def environment(
     # The real file behind this environment's Python: environments of one Python share what is made here.
     python = python or os.path.realpath(sys.executable)
     name = hashlib.sha256(json.dumps([python, *packages]).encode()).hexdigest()[:16]
-    root = Path(os.environ.get("EDGEKD_CACHE") or Path.home() / ".cache" / "edgekd") / "environments"
+    root = cache.folder() / "environments"
     try:
         root.mkdir(parents=True, exist_ok=True)
         lock = FileLock(root / f"{name}.lock")
@@ -93,4 +93,4 @@ def lines(
         # The package alone is lent to it: beside it may lie libraries that would hide the environment's own.
         (Path(folder) / "edgekd").symlink_to(Path(edgekd.__file__).parent)
         lent = {**env, "PYTHONPATH": folder, "PYTHONSAFEPATH": "1"}
-        yield from processes.lines([str(python), "-m", *argv], lent, stdin, deadline, name)
+        yield from processes.lines([str(python), "-m", *argv], lent, stdin, deadline, name, hold=True)

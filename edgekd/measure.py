@@ -1,21 +1,22 @@
-"""Artifact x device -> figures: starts the worker as a fresh process on the device and reads its records.
+"""Artifact x device -> figures: has the agent run as a fresh process on the device and reads its records.
 
 Scoring and timing are apart: the timed processes do nothing else, and the one that scores also tells the peak memory.
 """
 
-import json
 import math
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from time import sleep
 from typing import TYPE_CHECKING, Any
 
-from edgekd import records, worker
+from edgekd import worker
 from edgekd.artifact import Artifact
+from edgekd.board import Board
 from edgekd.data import Data
-from edgekd.device import Connection, Device
+from edgekd.device import Device
 from edgekd.errors import EdgekdError
 from edgekd.report import Latency, Score, Timing
 from edgekd.runtime import serving
@@ -31,29 +32,32 @@ _TOKENIZER_TEXTS = 200
 
 
 def outputs(
-    artifact: Artifact, data: Data, connection: Connection, progress: Progress
+    artifact: Artifact, data: Data, board: Board, progress: Progress
 ) -> "tuple[NDArray[np.float32], dict[str, Any]]":
-    """Logits of the dev split (rows, outputs) by the runtime that serves the artifact, and what its process told:
-    memory in bytes (peak, base, held), the precision that really ran, the libraries' versions.
+    """Logits of the dev split, or of the rows that `scored` names of it, (rows, outputs), by the runtime that serves
+    the artifact there, and what its process told: memory in bytes (peak, base, held), the precision that really ran,
+    the libraries' versions.
     """
     import numpy as np
 
     with tempfile.TemporaryDirectory(prefix="edgekd-") as folder:
         inputs, target = Path(folder, "inputs.npz"), Path(folder, "outputs.npy")
-        tokens = data.dev.encode(artifact.path, artifact.manifest.max_length)
+        tokens = _chosen(data.dev.encode(artifact.path, artifact.manifest.max_length), scored(board.device, data))
         _pack(tokens, inputs)
         longest = Path(folder, "longest.npz")
         _pack(_longest(tokens), longest)
-        job = {**_job(artifact, connection, inputs), "do": "score", "threads": 1}
-        job |= {"longest": connection.push(longest), "outputs": str(target)}
+        there = f"{board.scratch}.npy"
+        job = {**_job(artifact, board, inputs), "do": "score", "threads": 1}
+        job |= {"longest": board.push(longest), "outputs": there}
         facts: dict[str, Any] = {}
         done = 0
-        for record in _records(connection, job):
+        for record in board.ask(job):
             if record["kind"] == "facts":
                 facts = {name: value for name, value in record.items() if name != "kind"}
             elif record["kind"] == "progress":
                 done += record["done"]
                 progress("scoring", done, len(tokens.ids))
+        board.pull(there, target)
         logits = np.load(target)
     if not np.isfinite(logits).all():
         bad = int((~np.isfinite(logits)).any(axis=1).sum())
@@ -78,50 +82,54 @@ def score(logits: "NDArray[np.floating[Any]]", data: Data) -> Score:
 
 
 def time(
-    artifact: Artifact, data: Data, device: Device, threads: int, facts: dict[str, Any], progress: Progress
+    artifact: Artifact, data: Data, board: Board, threads: int, facts: dict[str, Any], progress: Progress
 ) -> Timing:
     """Time single inferences over dev rows at their real lengths, in `repeats` fresh processes."""
-    connection = device.connect()
-    run = device.run
-    try:
-        tokens, texts = _sample(artifact, data, run.min_runs)
-        with tempfile.TemporaryDirectory(prefix="edgekd-") as folder:
-            inputs = Path(folder, "inputs.npz")
-            _pack(tokens, inputs)
-            job = {
-                **_job(artifact, connection, inputs),
-                "do": "time",
-                "threads": threads,
-                "runs": -(-run.min_runs // run.repeats),
-                "max_s": run.max_s,
-                "warmup_s": run.warmup_s,
-                "texts": texts,
-            }
-            processes = []
+    device, run = board.device, board.device.run
+    tokens, texts = _sample(artifact, data, run.min_runs)
+    with tempfile.TemporaryDirectory(prefix="edgekd-") as folder:
+        inputs = Path(folder, "inputs.npz")
+        _pack(tokens, inputs)
+        job = {
+            **_job(artifact, board, inputs),
+            "do": "time",
+            "threads": threads,
+            "cores": run.cores,
+            "runs": -(-run.min_runs // run.repeats),
+            "max_s": run.max_s,
+            "warmup_s": run.warmup_s,
+            "max_start_c": run.max_start_c,
+            "texts": texts,
+        }
+        processes = []
+        with board.alone():
             for done in range(1, run.repeats + 1):
+                sleep(run.cooldown_s)
                 # Each process goes on with the rows where the one before stopped, so that samples are of all of them.
                 job["skip"] = (done - 1) * job["runs"]
-                processes.append({record["kind"]: record for record in _records(connection, job)})
+                processes.append({record["kind"]: record for record in board.ask(job)})
                 progress(f"timing on {device.name}", done, run.repeats)
-        return Timing(
-            device=device.name,
-            runtime=job["runtime"],
-            threads=threads,
-            fingerprint={**connection.fingerprint(), "worker": worker.VERSION, **facts["libraries"]},
-            load=tuple(process["load"]["seconds"] for process in processes),
-            first=tuple(process["first"]["seconds"] for process in processes),
-            latency=Latency(
-                tuple(tuple(process["samples"]["seconds"]) for process in processes),
-                sum(process["samples"]["cpu"] for process in processes) / max(1, threads),
-            ),
-            tokenizer=Latency(tuple(tuple(process["tokenizer"]["seconds"]) for process in processes)),
-            peak_memory=facts["peak"],
-            base_memory=facts["base"],
-            when=datetime.now(UTC).isoformat(timespec="seconds"),
-            precision=facts["precision"],
-        )
-    finally:
-        connection.close()
+    return Timing(
+        device=device.name,
+        runtime=job["runtime"],
+        threads=threads,
+        fingerprint={**board.fingerprint(), "worker": worker.VERSION, **facts["libraries"]},
+        load=tuple(process["load"]["seconds"] for process in processes),
+        first=tuple(process["first"]["seconds"] for process in processes),
+        latency=Latency(
+            tuple(tuple(process["samples"]["seconds"]) for process in processes),
+            sum(process["samples"]["cpu"] for process in processes) / max(1, threads),
+            device.emulated,
+        ),
+        tokenizer=Latency(
+            tuple(tuple(process["tokenizer"]["seconds"]) for process in processes), emulated=device.emulated
+        ),
+        peak_memory=facts["peak"],
+        base_memory=facts["base"],
+        when=datetime.now(UTC).isoformat(timespec="seconds"),
+        precision=facts["precision"],
+        states=tuple(state for process in processes for state in process["samples"]["states"]),
+    )
 
 
 def to_json(timing: Timing) -> dict[str, Any]:
@@ -130,10 +138,14 @@ def to_json(timing: Timing) -> dict[str, Any]:
 
 def from_json(raw: dict[str, Any]) -> Timing:
     latencies = {
-        name: Latency(tuple(tuple(process) for process in raw[name]["processes"]), raw[name]["cpu_seconds"])
+        name: Latency(
+            tuple(tuple(process) for process in raw[name]["processes"]), raw[name]["cpu_seconds"], raw[name]["emulated"]
+        )
         for name in ("latency", "tokenizer")
     }
-    return Timing(**{**raw, **latencies, "load": tuple(raw["load"]), "first": tuple(raw["first"])})
+    return Timing(
+        **{**raw, **latencies, "load": tuple(raw["load"]), "first": tuple(raw["first"]), "states": tuple(raw["states"])}
+    )
 
 
 def _sample(artifact: Artifact, data: Data, most: int) -> "tuple[Encoded, list[tuple[str, ...]]]":
@@ -153,17 +165,26 @@ def _longest(tokens: Encoded, count: int = 20) -> Encoded:
     return Encoded([tokens.ids[row] for row in order], [tokens.types[row] for row in order])
 
 
-def _job(artifact: Artifact, connection: Connection, inputs: Path) -> dict[str, Any]:
+def scored(device: Device, data: Data) -> "NDArray[np.intp] | None":
+    """The dev rows that a device scores, None for all of them."""
+    import numpy as np
+
+    count = device.run.score_rows
+    if count is None or count >= len(data.dev):
+        return None
+    return np.sort(np.random.default_rng(0).permutation(len(data.dev))[:count])
+
+
+def _chosen(tokens: Encoded, rows: "NDArray[np.intp] | None") -> Encoded:
+    return tokens if rows is None else Encoded([tokens.ids[row] for row in rows], [tokens.types[row] for row in rows])
+
+
+def _job(artifact: Artifact, board: Board, inputs: Path) -> dict[str, Any]:
     runtime = serving(artifact.manifest.format)
-    return {"artifact": connection.push(artifact.path), "runtime": runtime, "inputs": connection.push(inputs)}
+    return {"artifact": board.push(artifact.path), "runtime": runtime, "inputs": board.push(inputs)}
 
 
 def _pack(tokens: "Encoded", file: Path) -> None:
     import numpy as np
 
     np.savez(file, ids=np.concatenate(tokens.ids), types=np.concatenate(tokens.types), ends=np.cumsum(tokens.lengths))
-
-
-def _records(connection: Connection, job: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The worker's records. Raises the EdgekdError that it tells, and one where its output was cut off."""
-    return records.read(connection.run(["edgekd.worker"], json.dumps(job), _DEADLINE))

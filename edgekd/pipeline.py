@@ -11,11 +11,12 @@ from typing import Any
 
 from edgekd import __version__, answers, apart, extras, report_files
 from edgekd.artifact import TRAINING, Artifact, Manifest
-from edgekd.assess import Assessed, Assessor, Watcher, fingerprint, unscored
+from edgekd.assess import Assessed, Assessor, Watcher, unscored
 from edgekd.data import Data
-from edgekd.device import SPIN_COUNT, Device
 from edgekd.errors import EdgekdError, RefusedError
+from edgekd.machine import fingerprint
 from edgekd.plan import STATE, Planned, placed, plan
+from edgekd.processes import SPIN_COUNT
 from edgekd.recipe import Recipe
 from edgekd.report import Report, StepReport
 from edgekd.stage import Job
@@ -52,30 +53,30 @@ def attempt(recipe: Recipe, store: Store, runs: Path, watcher: Watcher, time_aga
     folder = runs / recipe.name
     _clear_stale(folder, planned)
     _save_state(folder, recipe, planned)
-    assess = Assessor(recipe, data, store, watcher, time_again)
     found: dict[str, Assessed] = {}
     reports: list[StepReport] = []
-    for number, item in enumerate(planned, start=1):
-        step = item.step
-        watcher.say(f"[{number}/{len(planned)}] {step.id} ({step.stage.name()})")
-        sources = {source: found[source].artifact for source in step.sources}
-        with store.lock(item.key, lambda: watcher.say("  another run is making it; waiting")), placed(step):
-            made = _make(item, sources, data, store, watcher)
-            source = found[step.source] if step.source else None
-            found[step.id] = (
-                assess(made.artifact, step.stage, source)
-                if step.stage.reads_data
-                else unscored(made.artifact, step.stage)
-            )
-        reports.append(_report(item, made, found[step.id]))
-        watcher.say(f"  {_summary(reports[-1])}")
-        if not reports[-1].passed:
-            for later in recipe.steps[number - 1 :]:  # nor is what was made from it
-                (folder / later.id).unlink(missing_ok=True)
-            break
-        _link(folder / step.id, store.path(item.key))
+    with Assessor(recipe, data, store, watcher, time_again) as assess:
+        for number, item in enumerate(planned, start=1):
+            step = item.step
+            watcher.say(f"[{number}/{len(planned)}] {step.id} ({step.stage.name()})")
+            sources = {source: found[source].artifact for source in step.sources}
+            with store.lock(item.key, lambda: watcher.say("  another run is making it; waiting")), placed(step):
+                made = _make(item, sources, data, store, watcher)
+                source = found[step.source] if step.source else None
+                found[step.id] = (
+                    assess(made.artifact, step.stage, source)
+                    if step.stage.reads_data
+                    else unscored(made.artifact, step.stage)
+                )
+            reports.append(_report(item, made, found[step.id]))
+            watcher.say(f"  {_summary(reports[-1])}")
+            if not reports[-1].passed:
+                for later in recipe.steps[number - 1 :]:  # nor is what was made from it
+                    (folder / later.id).unlink(missing_ok=True)
+                break
+            _link(folder / step.id, store.path(item.key))
     refused = _refusal(reports[-1])
-    machine = {"edgekd": __version__, **fingerprint(Device(name="local"))}
+    machine = {"edgekd": __version__, **fingerprint()}
     when = datetime.now(UTC).isoformat(timespec="seconds")
     report = Report(
         recipe.name,
@@ -158,12 +159,7 @@ def _report(item: Planned, made: _Made, found: Assessed) -> StepReport:
         gates=found.gates,
         doubts=(
             *made.artifact.manifest.facts.get("doubts", ()),
-            *(
-                f"{timing.device}: {doubt}"
-                for timing in found.timings
-                if not timing.emulated  # of times that nobody is shown
-                for doubt in timing.latency.doubts
-            ),
+            *(f"{timing.device}: {doubt}" for timing in found.timings for doubt in timing.doubts),
         ),
         facts=made.artifact.manifest.facts,
         others=tuple(sorted(set(item.step.sources) - {item.step.source})),
@@ -232,8 +228,6 @@ def _summary(result: StepReport) -> str:
     parts = [score, f"{result.model_size / 1e6:.1f} MB"]
     for timing in result.timings:
         if middle := timing.latency.percentile(50):
-            if timing.emulated:
-                continue
             threads = f"{timing.threads} thread{'s' * (timing.threads > 1)}"
             parts.append(f"p50 {middle.value * 1e3:.2f} ms on {timing.device} ({threads})")
     parts.append("cached" if result.cached else f"{result.seconds:.0f} s")

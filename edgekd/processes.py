@@ -1,16 +1,29 @@
 """A command as a stream of lines: what every connection runs, whichever program carries it to the device."""
 
+import contextlib
 import subprocess
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 
 from edgekd.errors import EdgekdError
 
+# Set for edgekd's own training; other processes run as their libraries' defaults have it.
+SPIN_COUNT = "GOMP_SPINCOUNT"
 
-def lines(argv: Sequence[str], env: Mapping[str, str], stdin: str, deadline: float, name: str) -> Iterator[str]:
+
+class EndedError(EdgekdError):
+    """A command that failed or ran over; the hint is the end of its standard error."""
+
+    status: int | None = None  # its exit status, None where it ran over
+
+
+def lines(
+    argv: Sequence[str], env: Mapping[str, str], stdin: str, deadline: float, name: str, hold: bool = False
+) -> Iterator[str]:
     """Run a command, yield its standard output line by line.
 
-    `deadline` is in seconds, or infinite. Raises EdgekdError with the end of standard error when it fails or runs over.
+    `deadline` is in seconds, or infinite. `hold`: its standard input stays open until it has ended.
+    Raises EndedError with the end of standard error when it fails or runs over.
     """
     process = subprocess.Popen(
         argv,
@@ -19,6 +32,7 @@ def lines(argv: Sequence[str], env: Mapping[str, str], stdin: str, deadline: flo
         stderr=subprocess.PIPE,
         text=True,
         encoding="utf-8",
+        errors="replace",
         env=dict(env),
     )
     assert process.stdin and process.stdout and process.stderr
@@ -31,7 +45,9 @@ def lines(argv: Sequence[str], env: Mapping[str, str], stdin: str, deadline: flo
     try:
         try:
             process.stdin.write(stdin)
-            process.stdin.close()
+            process.stdin.flush()
+            if not hold:
+                process.stdin.close()
         except BrokenPipeError:
             pass  # it died early; its status and standard error say why
         yield from process.stdout
@@ -40,9 +56,14 @@ def lines(argv: Sequence[str], env: Mapping[str, str], stdin: str, deadline: flo
         if status != 0:
             over = status < 0 and not late.is_alive()
             reason = f"ran over its {deadline:.0f} s" if over else f"ended with status {status}"
-            raise EdgekdError(f"{name} {reason}", "".join(errors[-15:]).strip())
+            ended = EndedError(f"{name} {reason}", "".join(errors[-15:]).strip())
+            ended.status = None if over else status
+            raise ended
     finally:
         late.cancel()
         if process.poll() is None:
             process.kill()
             process.wait()
+        for stream in (process.stdin, process.stdout):
+            with contextlib.suppress(BrokenPipeError):
+                stream.close()

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from edgekd import hub, yaml_marks
+from edgekd.connection import CONNECTIONS
 from edgekd.data_options import DataOptions
-from edgekd.device import CONNECTIONS, Device
+from edgekd.device import Device
 from edgekd.errors import EdgekdError, nearest
-from edgekd.options import IsPretrained
+from edgekd.options import IsPretrained, Options
+from edgekd.provider import PROVIDERS
 from edgekd.stage import STAGES, Stage
 from edgekd.validation import validated
 from edgekd.yaml_marks import Marks
@@ -119,20 +121,23 @@ def load_device(name: str, beside: Path) -> Device:
         known = {found.stem for folder in folders for found in folder.glob("*.yaml")}
         raise EdgekdError(f"unknown device '{name}'", nearest(name, known | {"local"}))
     raw, marks = yaml_marks.read(file)
-    return validated(Device, {**raw, **_transport(raw, marks)} if isinstance(raw, dict) else raw, marks, ())
+    return validated(Device, {**raw, **_chosen(raw, marks)} if isinstance(raw, dict) else raw, marks, ())
 
 
-def _transport(raw: Mapping[str, Any], marks: Marks) -> dict[str, Any]:
-    """The connection that a device file asks for, built from its own options."""
-    given = raw.get("transport")
-    if not isinstance(given, dict):
-        return {}
-    try:
-        kind = CONNECTIONS.get(str(given.get("type", "local")))
-    except EdgekdError as error:
-        raise error.at(marks.get(("transport", "type"), "")) from None
-    options = {name: value for name, value in given.items() if name != "type"}
-    return {"transport": validated(kind, options, marks, ("transport",))}
+def _chosen(raw: Mapping[str, Any], marks: Marks) -> dict[str, Any]:
+    """The connection and the provider that a device file asks for, each built from its own options."""
+    found: dict[str, Any] = {}
+    for field, registry, usual in (("transport", CONNECTIONS, "local"), ("provider", PROVIDERS, "system")):
+        given = raw.get(field)
+        if not isinstance(given, dict):
+            continue
+        try:
+            kind: type[Options] = registry.get(str(given.get("type", usual)))
+        except EdgekdError as error:
+            raise error.at(marks.get((field, "type"), "")) from None
+        options = {name: value for name, value in given.items() if name != "type"}
+        found[field] = validated(kind, options, marks, (field,))
+    return found
 
 
 def _build(given: tuple[dict[str, Any], Marks], overrides: tuple[str, ...], path: Path) -> Recipe:

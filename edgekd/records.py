@@ -5,12 +5,38 @@ without it the output was cut off.
 """
 
 import json
+import os
+import sys
+import threading
 from collections.abc import Iterable, Iterator
 from typing import Any, TextIO
 
 from edgekd.errors import EdgekdError, RefusedError
 
 _PREFIX = "@edgekd "
+
+
+def asked() -> dict[str, Any]:
+    """The one JSON job, the first line of standard input. The process ends when that is closed: whoever asked is gone,
+    and no signal need reach this machine for it.
+    """
+    job: dict[str, Any] = json.loads(sys.stdin.readline())
+    threading.Thread(target=_end_with_input, daemon=True).start()
+    return job
+
+
+def end_after(seconds: float) -> None:
+    """End this process after so long, whatever it does then: also on a machine that nobody reaches any more."""
+    late = threading.Timer(min(seconds, threading.TIMEOUT_MAX), os._exit, (1,))
+    late.daemon = True
+    late.start()
+
+
+def _end_with_input() -> None:
+    # Not by sys.stdin: its lock would be held when the interpreter ends.
+    while os.read(0, 4096):
+        pass
+    os._exit(1)
 
 
 def say(kind: str, to: TextIO | None = None, **values: Any) -> None:
@@ -40,4 +66,4 @@ def read(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
                 raise RuntimeError(last["trace"])
         yield last
     if last["kind"] != "end":
-        raise EdgekdError("the worker's output was cut off", "Run it again.")
+        raise EdgekdError("the agent's output was cut off: it ended without its last record", "Run it again.")

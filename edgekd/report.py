@@ -10,6 +10,7 @@ from edgekd.examination import Examination
 # Fewest samples for which a percentile is stated: below 64 a 90th percentile rests on six values, and 662 is the
 # bound MLPerf LoadGen's early stopping gives for the 99th at 99 % confidence with no sample over it.
 FEWEST = {50: 5, 90: 64, 99: 662}
+_WARMED = 10.0  # degrees: a passively cooled board slows down some ten or twenty degrees above where it starts
 
 
 @dataclass(frozen=True)
@@ -27,13 +28,16 @@ class Latency:
 
     processes: tuple[tuple[float, ...], ...]
     cpu_seconds: float = 0.0
+    emulated: bool = False  # no percentile is ever stated then: the times say nothing of any machine
 
     @property
     def seconds(self) -> tuple[float, ...]:
         return tuple(sample for process in self.processes for sample in process)
 
     def percentile(self, rank: int) -> Percentile | None:
-        """The nearest-rank percentile, or None where the samples are too few to state it."""
+        """The nearest-rank percentile, or None where the samples are too few to state it, or are an emulator's."""
+        if self.emulated:
+            return None
         ordered = sorted(self.seconds)
         count = len(ordered)
         if count < FEWEST[rank]:
@@ -44,6 +48,8 @@ class Latency:
     @property
     def doubts(self) -> tuple[str, ...]:
         """Reasons to distrust the figures, in plain words."""
+        if self.emulated:
+            return ("emulated hardware: no latency is stated",)
         seconds = self.seconds
         found = [
             f"p{rank} is not stated: {len(seconds)} samples, {fewest} needed"
@@ -105,7 +111,21 @@ class Timing:
     base_memory: int | None
     when: str
     precision: str
-    emulated: bool = False  # the device is none of its own: its times are shown to nobody
+    states: tuple[Mapping[str, Any], ...] = ()  # edgekd.state, before and after each process's timed runs
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """Reasons to distrust the figures, in plain words."""
+        found = []
+        throttled = {reason for state in self.states for reason in state["throttled"] or ()}
+        if throttled:
+            found.append(f"the board held itself back while it was timed: {', '.join(sorted(throttled))}")
+        elif earlier := {reason for state in self.states for reason in state["throttled_before"] or ()}:
+            found.append(f"the board has held itself back since its start: {', '.join(sorted(earlier))}")
+        warmth = [state["celsius"] for state in self.states if state["celsius"] is not None]
+        if warmth and warmth[-1] - warmth[0] > _WARMED:
+            found.append(f"the processor warmed from {warmth[0]:.0f} to {warmth[-1]:.0f} degrees Celsius")
+        return (*found, *self.latency.doubts)
 
 
 @dataclass(frozen=True)

@@ -103,16 +103,17 @@ def table(steps: Iterable[StepReport]) -> tuple[list[str], list[list[str]]]:
 
 
 def _figures(timing: Timing) -> list[str]:
-    if timing.emulated:
-        return ["emulated", *["-"] * 6]
-    percentiles = [timing.latency.percentile(rank) for rank in (50, 90, 99)]
-    shown = [f"{found.value * 1e3:.2f}" if found else "too few" for found in percentiles]
+    memory = f"{timing.peak_memory / 1e6:.0f}" if timing.peak_memory else "-"
     tokenizer = timing.tokenizer.percentile(50)
+    percentiles = [timing.latency.percentile(rank) for rank in (50, 90, 99)]
+    if timing.latency.emulated:
+        return [*["emulated"] * len(percentiles), "-", "-", memory, "-"]
+    shown = [f"{found.value * 1e3:.2f}" if found else "too few" for found in percentiles]
     return [
         *shown,
         f"{_middle(timing.load) * 1e3:.0f}",
         f"{_middle(timing.first) * 1e3:.1f}",
-        f"{timing.peak_memory / 1e6:.0f}" if timing.peak_memory else "-",
+        memory,
         f"{tokenizer.value * 1e3:.3f}" if tokenizer else "-",
     ]
 

@@ -114,11 +114,11 @@ def _artifact(step: StepReport, source: StepReport | None) -> dict[str, Any]:
 
 
 def _timed(timing: Timing | None) -> dict[str, Any]:
-    shown = {rank: timing.latency.percentile(rank) if timing and not timing.emulated else None for rank in (50, 90, 99)}
+    shown = {rank: timing.latency.percentile(rank) if timing else None for rank in (50, 90, 99)}
     told = ("device", "runtime", "threads", "precision", "peak_memory")
     return {
         **{name: getattr(timing, name, None) for name in told},
-        "emulated": bool(timing and timing.emulated),
+        "emulated": bool(timing and timing.latency.emulated),
         "samples": len(timing.latency.seconds) if timing else None,
         **{f"p{rank}": found.value if found else None for rank, found in shown.items()},
         **_ends("p50", _span(shown[50])),

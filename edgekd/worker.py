@@ -1,14 +1,19 @@
-"""Runs on the device, in a fresh process: loads one artifact, gives its outputs or its raw times, and ends.
+"""The agent: runs on the device in a fresh process, gives an artifact's outputs or its raw times, and ends.
 
-It reads one JSON job from standard input and tells records (edgekd.records) on standard output.
+It reads one JSON job from standard input and tells records (edgekd.records) on standard output. It ends by itself when
+standard input is closed, and when the job's deadline has passed.
 
-A job: {"do": "score" | "time", "artifact": FOLDER, "runtime": NAME, "threads": N, "inputs": FILE.npz, ...}
-    score  "longest": FILE.npz, "outputs": FILE.npy   writes logits of all rows; says memory and precision
-    time   "runs": N, "skip": N, "max_s": S, "warmup_s": S, "texts": [...]   says the seconds of each, from row SKIP
+A job: {"do": "score" | "time" | "probe" | "hold", "deadline": S, ...}
+    score  "artifact": FOLDER, "runtime": NAME, "threads": N, "inputs": FILE.npz, "longest": FILE.npz, "outputs":
+           FILE.npy   writes logits of all rows; says memory and precision
+    time   the first four, and "cores": "all" | "big", "runs": N, "skip": N, "max_s": S, "warmup_s": S, "texts": [...],
+           "max_start_c": C | null   says the seconds of each from row SKIP, and the machine's state before and after
+    probe  "folder": FOLDER   says what the machine is and how it is now
+    hold   "lock": FILE, "holder": TEXT   says when no one else measures here, and keeps it so until it ends
 """
 
-import json
-import sys
+import os
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -16,17 +21,68 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekd import machine, state
 from edgekd.engine import Engine
 from edgekd.errors import EdgekdError
-from edgekd.records import say, say_error
+from edgekd.records import asked, end_after, say, say_error
 from edgekd.resident import peak
 from edgekd.runtime import RUNTIMES, EngineDevice, Executable, installed
 
-VERSION = 2
+VERSION = 3
+_COOLING_S = 600.0
 
 
 def main() -> None:
-    job = json.loads(sys.stdin.read())
+    """Read the job from standard input, do it, and tell what an EdgekdError stopped."""
+    try:
+        job = asked()
+        end_after(job["deadline"])
+        match job["do"]:
+            case "probe":
+                _probe(job)
+            case "hold":
+                _hold(job)
+            case _:
+                _measure(job)
+    except EdgekdError as error:
+        say_error(error)
+
+
+def _probe(job: dict[str, Any]) -> None:
+    free = shutil.disk_usage(job["folder"]).free
+    runtimes = {}
+    for name in RUNTIMES.names:
+        try:
+            runtimes[name] = installed(RUNTIMES.get(name).libraries)
+        except EdgekdError:
+            runtimes[name] = {}
+    say("probe", machine=machine.fingerprint(), state=state.now(), free=free, runtimes=runtimes)
+    say("end", version=VERSION)
+
+
+def _hold(job: dict[str, Any]) -> None:
+    """Keep a lock of the kernel's: it is free again however this process ends."""
+    import fcntl
+
+    Path(job["lock"]).parent.mkdir(parents=True, exist_ok=True)
+    with Path(job["lock"]).open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            say("busy", holder=lock.read())
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        lock.truncate(0)
+        lock.write(job["holder"])
+        lock.flush()
+        say("held")
+        while True:  # until standard input is closed
+            time.sleep(3600)
+
+
+def _measure(job: dict[str, Any]) -> None:
+    if job["do"] == "time":
+        _settle(job)
     # Before anything else is in memory: what single inferences of the longest rows need.
     rows = _rows(job["longest"] if job["do"] == "score" else job["inputs"])
     base = peak()
@@ -75,6 +131,21 @@ def _padded(rows: list[dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
     }
 
 
+def _settle(job: dict[str, Any]) -> None:
+    """Take the cores that are to be timed, and wait until the machine is cool enough."""
+    if job["cores"] == "big" and (big := machine.big_cores()):
+        os.sched_setaffinity(0, big)
+    limit, stop = job["max_start_c"], time.monotonic() + _COOLING_S
+    while limit is not None and (warm := state.now()["celsius"]) is not None and warm > limit:
+        if time.monotonic() > stop:
+            raise EdgekdError(
+                f"the processor is at {warm:.0f} degrees after {_COOLING_S / 60:.0f} minutes; max_start_c is {limit:g}",
+                "Cool it, or raise max_start_c in the device file.",
+            )
+        say("progress", done=0)
+        time.sleep(5)
+
+
 def _time(job: dict[str, Any], executable: Executable, rows: list[dict[str, NDArray[Any]]]) -> None:
     start = time.perf_counter()
     executable.run(rows[0])
@@ -86,13 +157,15 @@ def _time(job: dict[str, Any], executable: Executable, rows: list[dict[str, NDAr
         executable.run(rows[position % len(rows)], outputs)
         position += 1
     samples: list[float] = []
+    before = state.now()
     stop, busy = time.perf_counter() + job["max_s"], time.process_time()
     while len(samples) < job["runs"] and time.perf_counter() < stop:
         row = rows[(job["skip"] + len(samples)) % len(rows)]
         start = time.perf_counter()
         executable.run(row, outputs)
         samples.append(time.perf_counter() - start)
-    say("samples", seconds=samples, cpu=time.process_time() - busy)
+    busy = time.process_time() - busy
+    say("samples", seconds=samples, cpu=busy, states=[before, state.now()])
     if job.get("texts"):
         _time_tokenizer(job)
 
@@ -125,7 +198,4 @@ def _rows(file: str) -> list[dict[str, NDArray[Any]]]:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except EdgekdError as error:
-        say_error(error)
+    main()

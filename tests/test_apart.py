@@ -20,6 +20,7 @@ import edgekd
 from edgekd import apart, extras
 from edgekd.artifact import Artifact
 from edgekd.errors import EdgekdError, RefusedError
+from edgekd.processes import EndedError
 from edgekd.stage import Job
 from tests.conftest import write_wheel
 
@@ -30,6 +31,7 @@ import os, shutil, subprocess, sys, time
 from pathlib import Path
 from pydantic import Field
 from edgekd.errors import EdgekdError, RefusedError
+from edgekd.processes import EndedError
 from edgekd.stage import Stage
 
 class Talking(Stage):
@@ -139,7 +141,7 @@ def test_it_works_in_the_environment_whatever_it_prints(work: Work) -> None:
     [
         ("wrong", EdgekdError, "it cannot talk", "Type: talk"),
         ("refused", RefusedError, "it talks nonsense", "Listen."),
-        ("killed", EdgekdError, "talking ended with status -9", "the last words"),
+        ("killed", EndedError, "talking ended with status -9", "the last words"),
     ],
 )
 def test_what_ends_it_is_raised_here(how: str, kind: type[EdgekdError], problem: str, hint: str, work: Work) -> None:

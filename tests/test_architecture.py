@@ -12,7 +12,7 @@ import edgekd
 ROOT = Path(edgekd.__file__).parent
 # From the ground up; files on one floor do not import each other.
 FLOORS = [
-    ["edgekd", "errors", "resident", "machine", "examination"],
+    ["edgekd", "errors", "resident", "machine", "cache", "examination"],
     [
         "options",
         "artifact",
@@ -25,6 +25,8 @@ FLOORS = [
         "embedded",
         "processes",
         "records",
+        "state",
+        "closure",
         "vocabulary",
         "quiet",
         "corpus",
@@ -32,8 +34,19 @@ FLOORS = [
         "openvino_graph",
         "tflite_graph",
     ],
-    ["start", "task", "store", "runtime", "device", "hub", "embedded.acceptability", "tokens", "isolated", "svg"],
-    ["tasks.*", "connections.*", "data_options", "augmentation_options", "validation", "extras", "report_rows"],
+    ["start", "task", "store", "runtime", "connection", "hub", "embedded.acceptability", "tokens", "isolated", "svg"],
+    ["provider", "shell", "agent"],
+    [
+        "tasks.*",
+        "connections.*",
+        "providers.*",
+        "device",
+        "data_options",
+        "augmentation_options",
+        "validation",
+        "extras",
+        "report_rows",
+    ],
     [
         "page.chain",
         "page.curves",
@@ -59,7 +72,7 @@ FLOORS = [
     ["calibration"],
     ["fallback", "nncf_control"],
     ["quantizing"],
-    ["stages.*", "worker", "apart"],
+    ["stages.*", "worker", "apart", "board"],
     ["measure", "examining", "answers", "recipe"],
     ["study_axes"],
     ["study"],
@@ -71,7 +84,6 @@ FLOORS = [
         "selftest",
         "explaining",
         "bundle_card",
-        "bundle_code",
         "bundle_requirements",
     ],
     ["bundle_predict", "compare_files"],

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from edgekd import bundle, bundle_code, bundle_requirements, selftest
+from edgekd import bundle, bundle_requirements, closure, selftest
 from edgekd.artifact import Artifact
 from edgekd.cli import cli
 from edgekd.errors import EdgekdError
@@ -113,7 +113,7 @@ def test_its_code_is_closed_and_small(made: Path, tmp_path: Path) -> None:
     files = {file.relative_to(made / "edgekd").as_posix() for file in (made / "edgekd").rglob("*.py")}
     assert {"predicting.py", "selftest.py", "engine.py", "runtimes/onnxruntime.py", "tasks/classification.py"} <= files
     assert not {"pipeline.py", "stage.py", "runtimes/openvino.py", "tasks/regression.py"} & files
-    bundle_code.copy_code(tmp_path, ["edgekd.predicting"])
+    closure.copy(tmp_path, ["edgekd.predicting"])
     assert not (tmp_path / "edgekd" / "runtimes" / "onnxruntime.py").exists()
 
 

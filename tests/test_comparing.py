@@ -14,6 +14,7 @@ from edgekd.comparing import Limits, Run
 from edgekd.data import Split
 from edgekd.report import Latency
 from tests.conftest import Ran
+from tests.test_page import emulated
 
 
 @pytest.fixture
@@ -101,11 +102,7 @@ def test_answers_to_other_rows_are_not_paired(base: Run) -> None:
 
 
 def test_emulated_times_are_not_compared(base: Run) -> None:
-    steps = tuple(
-        replace(step, timings=tuple(replace(timing, emulated=True) for timing in step.timings))
-        for step in base.report.steps
-    )
-    other = replace(base, name="other", report=replace(base.report, steps=steps))
+    other = replace(base, name="other", report=emulated(base.report))
     assert all(not pair.speeds for pair in comparing.compare([base, other]) if pair.run == "other")
 
 

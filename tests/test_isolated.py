@@ -9,10 +9,7 @@ from pathlib import Path
 import pytest
 
 from edgekd import isolated
-from edgekd.connections.venv import Venv
-from edgekd.device import Device
 from edgekd.errors import EdgekdError
-from edgekd.recipe import load_device
 from tests.conftest import write_wheel
 
 PRINTS = """
@@ -38,10 +35,8 @@ def test_it_is_made_once_and_holds_nothing_of_ours(tmp_path: Path) -> None:
     made = python.stat().st_ctime_ns
     assert isolated.environment(("spoken==1.0",), "", said.append) == python and len(said) == 1
     assert python.stat().st_ctime_ns == made
-    connection = Venv(packages=("spoken==1.0",))
-    prefix, alone = list(connection.run(["spoken"], "", 60))
+    prefix, alone = list(isolated.lines(python, ["spoken"], {}, "", 60, "spoken"))
     assert str(python.parents[1]) in prefix and alone == "alone\n"
-    assert connection.fingerprint()["packages"] == "spoken==1.0"
 
 
 def test_nothing_half_made_stays(tmp_path: Path) -> None:
@@ -67,41 +62,10 @@ def test_what_a_killed_one_left_is_no_environment_and_two_at_once_make_one(tmp_p
     assert first == second
     (made,) = folders(tmp_path) - left  # what the killed one began may go on for a moment, in its own folder
     assert Path(first.strip()).parents[1].readlink().name == made
-    assert list(Venv(packages=("spoken==1.0",)).run(["spoken"], "", 60))[1] == "alone\n"
+    assert list(isolated.lines(Path(first.strip()), ["spoken"], {}, "", 60, "spoken"))[1] == "alone\n"
 
 
 def folders(root: Path) -> set[str]:
     """The environments there are, whole or not, but for the links to whole ones."""
     kept = root / "cache" / "environments"
     return {entry.name for entry in kept.glob("*") if entry.is_dir() and not entry.is_symlink()}
-
-
-def test_a_device_file_says_how_it_is_reached(tmp_path: Path) -> None:
-    file = tmp_path / "other.yaml"
-    file.write_text("name: other\ntransport: {type: venv, packages: [spoken==1.0]}\nruntimes: [tflite]\n")
-    device = load_device(str(file), tmp_path)
-    assert isinstance(device.transport, Venv) and not device.here
-    assert device.serves("tflite") and not device.serves("onnxruntime")
-    assert device.model_dump(mode="json")["transport"] == {"type": "venv", "packages": ["spoken==1.0"], "python": ""}
-    assert Device(name="local").here and Device(name="local").serves("onnxruntime")
-
-
-@pytest.mark.parametrize(
-    ("transport", "told", "hint"),
-    [
-        ("{type: vent, packages: [x]}", "unknown connection 'vent'", "Did you mean 'venv'?"),
-        ("{type: venv, package: [x]}", "unknown field 'transport.package'", "Did you mean 'packages'?"),
-        ("{type: venv}", "field 'transport.packages' is missing", ""),
-    ],
-)
-def test_a_wrong_transport_is_named_with_its_place(transport: str, told: str, hint: str, tmp_path: Path) -> None:
-    file = tmp_path / "other.yaml"
-    file.write_text(f"name: other\ntransport: {transport}\n")
-    with pytest.raises(EdgekdError) as caught:
-        load_device(str(file), tmp_path)
-    assert told in caught.value.problem and hint in caught.value.hint
-    assert caught.value.where.startswith(f"{file}:2:"), caught.value.where
-
-
-def test_this_python_is_the_default() -> None:
-    assert Venv(packages=("x",)).python == "" and Path(sys.executable).exists()

@@ -15,7 +15,7 @@ from edgekd import report_files, report_rows
 from edgekd.errors import EdgekdError
 from edgekd.page import chain, curves, frontier, labels, verdict
 from edgekd.page.render import page
-from edgekd.report import Gate, Report
+from edgekd.report import Gate, Report, Timing
 from tests.conftest import Ran
 
 
@@ -25,10 +25,10 @@ def report(ran: Ran) -> Report:
 
 
 def emulated(report: Report) -> Report:
-    steps = tuple(
-        replace(step, timings=tuple(replace(timing, emulated=True) for timing in step.timings)) for step in report.steps
-    )
-    return replace(report, steps=steps)
+    def told(timing: Timing) -> Timing:
+        return replace(timing, latency=replace(timing.latency, emulated=True))
+
+    return replace(report, steps=tuple(replace(step, timings=tuple(map(told, step.timings))) for step in report.steps))
 
 
 def text(markup: str) -> str:

@@ -26,7 +26,7 @@ devices: [{devices}]
 """
 OLD_RUNTIME = """\
 name: old
-transport: {type: venv, packages: ["tflite-runtime==2.14.0", "numpy<2"]}
+provider: {type: venv, packages: ["tflite-runtime==2.14.0", "numpy<2"]}
 runtimes: [tflite]
 run: {min_runs: 8, repeats: 1, warmup_s: 0.01}
 """

@@ -1,25 +1,37 @@
-"""This machine: commands run as fresh processes of this very Python."""
+"""This machine: commands run as its own processes, and files stay where they are."""
 
 import os
-import sys
-from collections.abc import Iterator, Sequence
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from edgekd import machine, processes
-from edgekd.device import SPIN_COUNT, Connection
+from edgekd import cache, processes
+from edgekd.connection import Connection, Link
 
 
-class Local(Connection):
-    """This machine, by the Python that runs edgekd."""
+class _Here(Link):
+    here = True
 
-    def fingerprint(self) -> dict[str, Any]:
-        return machine.fingerprint()
+    @property
+    def home(self) -> str:
+        return str(cache.folder())
+
+    def run(
+        self, argv: Sequence[str], env: Mapping[str, str], stdin: str = "", deadline: float = 60.0, hold: bool = False
+    ) -> Iterator[str]:
+        own = {name: value for name, value in os.environ.items() if name != processes.SPIN_COUNT}
+        name = argv[-1] if "-m" in argv else Path(argv[0]).name
+        return processes.lines(argv, {**own, **env}, stdin, deadline, name, hold)
 
     def push(self, path: Path) -> str:
         return str(path.resolve())
 
-    def run(self, argv: Sequence[str], stdin: str, deadline: float) -> Iterator[str]:
-        environment = {name: value for name, value in os.environ.items() if name != SPIN_COUNT}
-        # -P: a file of the user's called numpy.py, in the current folder, is not ours to import.
-        return processes.lines([sys.executable, "-P", "-m", *argv], environment, stdin, deadline, argv[0])
+    def pull(self, there: str, here: Path) -> None:
+        shutil.copyfile(there, here)
+
+
+class Local(Connection):
+    """This machine."""
+
+    def open(self) -> Link:
+        return _Here()

@@ -55,7 +55,7 @@ def _devices(report: Report) -> Iterator[tuple[str, int, str, str]]:
     """Of each real device and number of threads: its name, the threads, the spread and the drift."""
     by_place: dict[tuple[str, int], list[tuple[str, Latency]]] = {}
     for step, timing in _timed(report):
-        if not timing.emulated and timing.latency.seconds:
+        if not timing.latency.emulated and timing.latency.seconds:
             by_place.setdefault((timing.device, timing.threads), []).append((step.step, timing.latency))
     for (device, threads), timed in by_place.items():
         yield device, threads, latencies.spread(timed), latencies.drift(timed)

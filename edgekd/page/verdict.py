@@ -29,7 +29,7 @@ def sentences(report: Report) -> Iterator[str]:
         yield f"{_count(len(report.steps), 'artifact')} made; the recipe sets no limits that they could fail."
     if report.overrides:
         yield f"The hub was not used: overrides of the recipe's offline block applied to {', '.join(report.overrides)}."
-    for device in dict.fromkeys(timing.device for timing in _timings(report) if timing.emulated):
+    for device in dict.fromkeys(timing.device for timing in _timings(report) if timing.latency.emulated):
         yield f"{device} is emulated hardware: what it answers counts, its times say nothing and are not shown."
     if doubts := sum(len(step.doubts) for step in report.steps):
         yield f"Read {_count(doubts, 'doubt')} below before quoting a latency."

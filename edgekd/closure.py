@@ -1,4 +1,4 @@
-"""The part of edgekd that serves a bundle's model: what runs there is the code that was measured here."""
+"""The part of edgekd that some of its modules need: what serves elsewhere is the code that was measured here."""
 
 import ast
 from collections.abc import Iterable
@@ -9,19 +9,31 @@ import edgekd
 _ROOT = Path(edgekd.__file__).parent
 
 
-def copy_code(out: Path, modules: Iterable[str]) -> None:
-    """Copy modules of edgekd and all that they import of it: what serves in the bundle is what was measured."""
-    todo, done = [*modules], set[str]()
+def sources(modules: Iterable[str]) -> dict[str, bytes]:
+    """Modules of edgekd and all that they import of it, as files: path under a folder for packages -> content."""
+    todo, done = [*modules], dict[str, bytes]()
     while todo:
         name = todo.pop()
-        if name in done:
-            continue
-        done.add(name)
         file = _file(name)
-        target = out / "edgekd" / file.relative_to(_ROOT)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(file.read_bytes())
+        path = (Path("edgekd") / file.relative_to(_ROOT)).as_posix()
+        if path in done:
+            continue
+        done[path] = file.read_bytes()
         todo += [*_imports(file), *(["edgekd." + name.split(".")[1]] if name.count(".") > 1 else []), "edgekd"]
+    return done
+
+
+def copy(out: Path, modules: Iterable[str]) -> None:
+    """Write `sources` under a folder."""
+    for path, content in sources(modules).items():
+        target = out / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+
+
+def own(name: str) -> bool:
+    """Whether a module is edgekd's, and not a plug-in of another package."""
+    return _file(name).is_file()
 
 
 def _file(name: str) -> Path:

@@ -1,0 +1,1 @@
+"""One way to a device's Python a file."""
