@@ -11,27 +11,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from edgekd import __version__
+from edgekd import __version__, cli_runs
+from edgekd.cli_options import ONLINE, RECIPE, RUNS, SETTINGS, STORE, opened
 from edgekd.errors import EdgekdError
 
 if TYPE_CHECKING:
     from edgekd.recipe import Recipe
     from edgekd.store import Store
-
-_RECIPE = click.argument("recipe", type=click.Path(path_type=Path))
-_RUNS = click.option("--runs", default="runs", type=click.Path(path_type=Path), help="Folder for runs. [runs]")
-_STORE = click.option(
-    "--store",
-    type=click.Path(path_type=Path),
-    envvar="EDGEKD_STORE",
-    help="Folder for artifacts that runs share. [RUNS/.store, or EDGEKD_STORE]",
-)
-_SET = click.option(
-    "--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Override a field: steps.student.epochs=1."
-)
-_ONLINE = click.option(
-    "--online/--offline", default=None, help="Use the hub, or the recipe's offline block. [ask the hub]"
-)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -40,12 +26,15 @@ def cli() -> None:
     """From a teacher to a phone: distill, quantize, export and measure a language model."""
 
 
+cli.add_command(cli_runs.runs)
+
+
 @cli.command()
-@_RECIPE
-@_SET
-@_ONLINE
-@_RUNS
-@_STORE
+@RECIPE
+@SETTINGS
+@ONLINE
+@RUNS
+@STORE
 @click.option("--time-again", is_flag=True, help="Time every artifact anew, such as after a report with doubts.")
 def run(
     recipe: Path, settings: tuple[str, ...], online: bool | None, runs: Path, store: Path | None, time_again: bool
@@ -71,11 +60,11 @@ def run(
 
 
 @cli.command()
-@_RECIPE
-@_SET
-@_ONLINE
-@_RUNS
-@_STORE
+@RECIPE
+@SETTINGS
+@ONLINE
+@RUNS
+@STORE
 def plan(recipe: Path, settings: tuple[str, ...], online: bool | None, runs: Path, store: Path | None) -> None:
     """Say of each step whether it is cached, and if not, which part of its key changed. Runs nothing."""
     from edgekd.plan import plan as planned
@@ -90,10 +79,10 @@ def plan(recipe: Path, settings: tuple[str, ...], online: bool | None, runs: Pat
 
 @cli.command()
 @click.argument("study", type=click.Path(path_type=Path))
-@_SET
-@_ONLINE
-@_RUNS
-@_STORE
+@SETTINGS
+@ONLINE
+@RUNS
+@STORE
 @click.option("--plan", "only_plan", is_flag=True, help="List the runs, with what is cached or shared. Runs nothing.")
 def study(
     study: Path, settings: tuple[str, ...], online: bool | None, runs: Path, store: Path | None, only_plan: bool
@@ -107,7 +96,7 @@ def study(
     from edgekd.study import read
     from edgekd.study_files import MARKDOWN
 
-    loaded, kept = read(study, settings, online), _store(runs, store)
+    loaded, kept = read(study, settings, online), opened(runs, store)
     seeds = f"{len(loaded.options.seeds)} seed{'s' * (len(loaded.options.seeds) > 1)} of {', '.join(loaded.seeded)}"
     heading = f"{loaded.name}: {len(loaded.variants)} variants, {seeds}\n{_heading(loaded.recipe)}"
     if only_plan:
@@ -235,13 +224,7 @@ def _open(
 ) -> "tuple[Recipe, Store]":
     from edgekd.recipe import load
 
-    return load(recipe, settings, online), _store(runs, store)
-
-
-def _store(runs: Path, store: Path | None) -> "Store":
-    from edgekd.store import Store
-
-    return Store((store or runs / ".store").absolute())
+    return load(recipe, settings, online), opened(runs, store)
 
 
 def _heading(recipe: "Recipe") -> str:

@@ -55,6 +55,21 @@ class Store:
         finally:
             lock.release()
 
+    @contextmanager
+    def claim(self, key: str) -> Iterator[bool]:
+        """Hold a key where no process has it, and tell whether; waits for nobody."""
+        (self.root / "locks").mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.root / "locks" / key)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            lock.release()
+
     def publish(self, key: str, fill: Callable[[Path], Artifact]) -> Artifact:
         """Call `fill` with an empty folder and give the folder its name. Hold its lock. Nothing stays on failure."""
         with writable(self.root):

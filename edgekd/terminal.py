@@ -73,6 +73,20 @@ class Terminal:
         for note in compare_files.notes(pairs):
             self.say(note)
 
+    def history(self, found: Sequence[tuple[str, Report | None]]) -> None:
+        """A line a run."""
+        rows = []
+        for name, report in found:
+            if report is None:
+                rows.append([name, "-", "not finished", "-", "-", "-"])
+                continue
+            last = report.steps[-1]
+            score = f"{last.score.metric} {last.score.value:.4f}" if last.score else "-"
+            size = f"{last.model_size / 1e6:.1f} MB"
+            state = "refused" if report.refused else "passed"
+            rows.append([name, report.when[:16].replace("T", " "), state, last.step, score, size])
+        self._table(["run", "when (UTC)", "", "last artifact", "score", "model"], rows, {"run", "", "last artifact"})
+
     def table(self, report: Report) -> None:
         """The report's main columns; the rest stands in report.md."""
         header, rows = report_files.table(report.steps)
