@@ -79,6 +79,8 @@ FLOORS = [
     [
         "assess",
         "comparing",
+        "doctor",
+        "schema",
         "plan",
         "predicting",
         "selftest",
@@ -91,7 +93,7 @@ FLOORS = [
     ["pipeline", "terminal", "study_plan"],
     ["studying", "api"],
     ["cli_options"],
-    ["cli_runs"],
+    ["cli_help", "cli_runs"],
     ["cli"],
     ["__main__"],
 ]
@@ -147,7 +149,16 @@ def test_a_file_imports_only_from_lower_floors(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["plan", "{recipe}"], ["explain"], ["explain", "distill"], ["report", "{run}"]]
+    "arguments",
+    [
+        ["--help"],
+        ["plan", "{recipe}"],
+        ["explain"],
+        ["explain", "distill"],
+        ["report", "{run}"],
+        ["doctor"],
+        ["schema"],
+    ],
 )
 def test_quick_commands_load_nothing_heavy(arguments: list[str], ran) -> None:  # type: ignore[no-untyped-def]
     given = [text.format(recipe=ran.recipe, run=ran.folder) for text in arguments]
