@@ -31,7 +31,7 @@ class Finding:
 
 
 def examine(runs: Path) -> Iterator[Finding]:
-    """Everything, in the order in which it matters. Loads none of the libraries, and asks the hub whether it answers."""
+    """Everything, in the order in which it matters. Loads no library; asks the hub whether it answers."""
     yield Finding("Python", f"{platform.python_version()} on {platform.machine()}, {os.cpu_count()} cores")
     for name, lacks in extras.state().items():
         missing = ", ".join(lacks)
@@ -48,8 +48,6 @@ def examine(runs: Path) -> Iterator[Finding]:
         yield Finding("model hub", f"{hub.endpoint()} does not answer: a recipe's offline block applies")
     existing = next(folder for folder in (runs, *runs.absolute().parents) if folder.exists())
     free = shutil.disk_usage(existing).free
-    room = Finding("disk", f"{free / 1e9:.0f} GB free for {runs.absolute()}")
-    yield (
-        room if free > _ROOM else Finding(room.what, room.state, advice="Runs and environments take gigabytes: --runs")
-    )
+    advice = "" if free > _ROOM else "Runs and environments take gigabytes: --runs FOLDER, EDGEKD_CACHE=FOLDER"
+    yield Finding("disk", f"{free / 1e9:.0f} GB free for {runs.absolute()}", advice=advice)
     yield Finding("environments", f"of converters that are not installed here: {cache.folder()}")

@@ -60,7 +60,8 @@ FLOORS = [
     ["page.cells", "page.frontier", "page.verdict"],
     ["page.render"],
     ["tables", "report_files", "study_picture"],
-    ["data", "study_files"],
+    ["data", "study_files", "survey"],
+    ["new_recipe"],
     ["stage"],
     ["kd.losses.*", "kd.mappings", "kd.adaptive_mappings"],
     ["kd.phase", "kd.encoder", "kd.heap", "kd.narrowing", "kd.words", "kd"],
@@ -93,7 +94,7 @@ FLOORS = [
     ["pipeline", "terminal", "study_plan"],
     ["studying", "api"],
     ["cli_options"],
-    ["cli_help", "cli_runs"],
+    ["cli_help", "cli_new", "cli_runs"],
     ["cli"],
     ["__main__"],
 ]
