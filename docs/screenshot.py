@@ -1,4 +1,4 @@
-"""Pictures of a report.html at desktop and phone width, light and dark: docs/screenshot.py REPORT OUT_FOLDER [HEIGHT]."""
+"""Pictures of a report.html at two widths, light and dark: docs/screenshot.py REPORT OUT_FOLDER [HEIGHT]."""
 
 import shutil
 import sys

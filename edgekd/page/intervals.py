@@ -6,7 +6,7 @@ from xml.sax.saxutils import escape
 
 from edgekd.svg import Axis, label, line, tag
 
-_ROW, _TOP, _PLOT, _LETTER = 26, 10, 300, 6.4  # pixels
+_ROW, _TOP, _PLOT, _LETTER = 26, 10, 230, 6.4  # pixels
 
 
 @dataclass(frozen=True)
