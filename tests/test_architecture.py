@@ -157,12 +157,15 @@ def test_a_file_imports_only_from_lower_floors(name: str) -> None:
         ["explain"],
         ["explain", "distill"],
         ["report", "{run}"],
+        ["report", "{run}", "--format", "html"],
+        ["report", "{run}", "--format", "csv"],
+        ["runs", "list", "--runs", "{runs}"],
         ["doctor"],
         ["schema"],
     ],
 )
 def test_quick_commands_load_nothing_heavy(arguments: list[str], ran) -> None:  # type: ignore[no-untyped-def]
-    given = [text.format(recipe=ran.recipe, run=ran.folder) for text in arguments]
+    given = [text.format(recipe=ran.recipe, run=ran.folder, runs=ran.runs) for text in arguments]
     code = (
         "import sys; sys.argv = ['edgekd', *sys.argv[1:]]\n"
         "from edgekd.cli import main\n"
