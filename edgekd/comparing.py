@@ -90,32 +90,32 @@ def compare(runs: Sequence[Run], steps: Sequence[str] = ()) -> list[Pair]:
 
 def broken(runs: Sequence[Run], pairs: Sequence[Pair], limits: Limits) -> Iterator[str]:
     """What the runs after the first break of the limits, a sentence each; what cannot be told keeps no promise."""
-    steps = list(dict.fromkeys(pair.step for pair in pairs))
+    by_run = {run.name: {pair.step: pair for pair in pairs if pair.run == run.name} for run in runs}
     for run in runs[1:]:
         if run.report.refused:
             yield f"{run.name}: {run.report.refused}"
-        known = {pair.step: pair for pair in pairs if pair.run == run.name}
-        for step in steps:
-            if step not in known:
+        for step, base in by_run[runs[0].name].items():
+            if (pair := by_run[run.name].get(step)) is None:
                 yield f"{run.name} has no artifact '{step}'"
             else:
-                yield from (f"{run.name}, {step}: {what}" for what in _beyond(known[step], limits))
+                yield from (f"{run.name}, {step}: {what}" for what in _beyond(pair, base, limits))
 
 
-def _beyond(pair: Pair, limits: Limits) -> Iterator[str]:
-    if (most := limits.max_drop) is not None and pair.score is not None:
+def _beyond(pair: Pair, base: Pair, limits: Limits) -> Iterator[str]:
+    if (most := limits.max_drop) is not None and base.score is not None:
         if pair.change is None:
             yield "its score cannot be compared"
         elif -pair.change > most:
-            yield f"{pair.score.metric} drops by {-pair.change:.4f}, the limit is {most:g}"
+            yield f"{base.score.metric} drops by {-pair.change:.4f}, the limit is {most:g}"
     if (most := limits.max_larger) is not None and pair.growth is not None and pair.growth - 1 > most:
         yield f"it is {pair.growth - 1:.1%} larger, the limit is {most:.1%}"
     if (most := limits.max_slower) is not None:
-        for speed in pair.speeds:
-            if speed.ratio is None:
+        ratios = {(speed.device, speed.threads): speed.ratio for speed in pair.speeds}
+        for speed in base.speeds:
+            if (ratio := ratios.get((speed.device, speed.threads))) is None:
                 yield f"its p50 on {speed.device} cannot be compared"
-            elif speed.ratio.value - 1 > most:
-                yield f"it is {speed.ratio.value - 1:.1%} slower on {speed.device}, the limit is {most:.1%}"
+            elif ratio.value - 1 > most:
+                yield f"it is {ratio.value - 1:.1%} slower on {speed.device}, the limit is {most:.1%}"
 
 
 def _pair(run: Run, ours: StepReport, base: Run, theirs: StepReport) -> Pair:
@@ -161,18 +161,14 @@ def _tested(
     from scipy.stats import binomtest
 
     assert step.score is not None
-    pair = [kept.logits.get(step.step) for kept in (ours, theirs)]
-    if pair[0] is None or pair[1] is None:
+    one, other = (kept.logits.get(step.step) for kept in (ours, theirs))
+    if one is None or other is None:
         return None, None
-    drawn = [
-        np.array(examining.redrawn(task, step.score.metric, one, ours.targets, DRAWS))
-        for one in pair
-        if one is not None
-    ]
-    right, other = task.right(pair[0], ours.targets), task.right(pair[1], ours.targets)
+    drawn = [np.array(examining.redrawn(task, step.score.metric, each, ours.targets, DRAWS)) for each in (one, other)]
+    right, before = task.right(one, ours.targets), task.right(other, ours.targets)
     p = None
-    if right is not None and other is not None:
-        gained, lost = int((right & ~other).sum()), int((other & ~right).sum())
+    if right is not None and before is not None:
+        gained, lost = int((right & ~before).sum()), int((before & ~right).sum())
         p = float(binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0
     return examining.interval(drawn[0] - drawn[1]), p
 

@@ -101,9 +101,13 @@ def test_answers_to_other_rows_are_not_paired(base: Run) -> None:
     assert pair.interval is None and pair.p is None and "no answers on the same dev rows" in pair.notes[0]
 
 
-def test_emulated_times_are_not_compared(base: Run) -> None:
+def test_emulated_times_are_not_compared_and_keep_no_promise(base: Run) -> None:
     other = replace(base, name="other", report=emulated(base.report))
-    assert all(not pair.speeds for pair in comparing.compare([base, other]) if pair.run == "other")
+    pairs = comparing.compare([base, other], ["onnx"])
+    assert not pairs[1].speeds
+    assert list(comparing.broken([base, other], pairs, Limits(max_slower=9.0))) == [
+        "other, onnx: its p50 on quick cannot be compared"
+    ]
 
 
 def test_answers_are_read_as_they_were_written(ran: Ran, tmp_path: Path) -> None:
