@@ -1,7 +1,7 @@
 # The habits of the house, one word each. PYTHON is the environment's interpreter.
 PYTHON ?= .venv/bin/python
 
-.PHONY: check test test-slow test-data docs bench pi phone
+.PHONY: check test test-slow test-data test-emulated docs bench pi phone
 
 check:
 	$(PYTHON) -m ruff format --check .
@@ -16,6 +16,9 @@ test-slow:
 
 test-data:
 	$(PYTHON) -m pytest -m real_data
+
+test-emulated:
+	$(PYTHON) -m pytest -n 0 -m emulated -rs
 
 docs:
 	$(PYTHON) docs/generate.py

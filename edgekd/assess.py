@@ -137,7 +137,9 @@ class Assessor:
     def _outputs(self, artifact: Artifact, device: Device, basis: Mapping[str, Any]) -> dict[str, Any]:
         def compute() -> dict[str, Any]:
             board = self._board(device, artifact)
-            logits, facts = measure.outputs(artifact, self.data, board, self.watcher.progress)
+            tokens = self.data.dev.encode(artifact.path, artifact.manifest.max_length)
+            tokens = measure.chosen(tokens, measure.scored(device, len(self.data.dev)))
+            logits, facts = measure.outputs(artifact, tokens, board, self.watcher.progress)
             return {"logits": logits.tolist(), "facts": facts}
 
         key = {**basis, "what": "outputs", "data": self.data.fingerprint}
@@ -151,7 +153,8 @@ class Assessor:
     ) -> Timing:
         def compute() -> dict[str, Any]:
             board = self._board(device, artifact)
-            timing = measure.time(artifact, self.data, board, threads, facts, self.watcher.progress)
+            sample = measure.sample(artifact, self.data.dev.texts, device.run.min_runs)
+            timing = measure.time(artifact, sample, board, threads, facts, self.watcher.progress)
             return measure.to_json(timing)
 
         options = device.model_dump(mode="json")
@@ -187,7 +190,7 @@ class Assessor:
         import numpy as np
 
         logits = np.array(found["logits"], dtype=np.float32)
-        rows = measure.scored(device, self.data)
+        rows = measure.scored(device, len(self.data.dev))
         for gate in self._gates(tolerance, logits, source, rows):
             yield replace(gate, name=f"{gate.name} on {device.name}")
         if device.transport.kind() != "local":
@@ -206,23 +209,21 @@ class Assessor:
         some of its rows: then not those of the score, which a few rows do not tell.
         """
         assert source.score is not None  # a source is of a format that is served
-        theirs_all = source.logits if rows is None else source.logits[rows]
+        theirs = source.logits if rows is None else source.logits[rows]
+        metric, whole = source.score.metric, source.score.value
+        ours = self.data.value(logits) if rows is None else math.nan
         if (limit := tolerance.max_difference) is not None:
-            difference = float(abs(logits - theirs_all).max())
+            difference = float(abs(logits - theirs).max())
             yield Gate("largest difference of an output", difference, limit, difference <= limit)
-        if (limit := tolerance.min_agreement) is not None:
-            agreement = self.data.task.agreement(logits, theirs_all)
-            yield Gate("share of equal answers", agreement, limit, agreement >= limit)
-        if rows is not None:
-            return
-        metric, theirs = source.score.metric, source.score.value
-        ours = self.data.value(logits)
-        if (limit := tolerance.max_drop) is not None:
-            drop = theirs - ours
+        if (limit := tolerance.max_drop) is not None and rows is None:
+            drop = whole - ours
             yield Gate(f"drop of {metric}", drop, limit, drop <= limit)
-        if (limit := tolerance.min_kept) is not None:
+        if (limit := tolerance.min_agreement) is not None:
+            agreement = self.data.task.agreement(logits, theirs)
+            yield Gate("share of equal answers", agreement, limit, agreement >= limit)
+        if (limit := tolerance.min_kept) is not None and rows is None:
             # A share means nothing of a source that scores nothing, or whose metric is negative: then no worse will do.
-            kept = ours / theirs if theirs > 0 else float(ours >= theirs)
+            kept = ours / whole if whole > 0 else float(ours >= whole)
             yield Gate(f"share of the source's {metric}", kept, limit, kept >= limit)
 
     def _kept(self, key: Mapping[str, Any], compute: Callable[[], Any], again: bool = False) -> Any:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from edgekd import __version__, cli_help, cli_new, cli_runs
+from edgekd.cli_devices import devices
 from edgekd.cli_options import ONLINE, RECIPE, RUNS, SETTINGS, STORE, opened
 from edgekd.errors import EdgekdError
 
@@ -26,7 +27,7 @@ def cli() -> None:
     """From a teacher to a phone: distill, quantize, export and measure a language model."""
 
 
-for _command in (cli_runs.runs, cli_help.doctor, cli_help.schema, cli_new.new):
+for _command in (cli_runs.runs, cli_help.doctor, cli_help.schema, cli_new.new, devices):
     cli.add_command(_command)
 
 

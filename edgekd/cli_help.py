@@ -16,9 +16,9 @@ def doctor(runs: Path) -> None:
 
     Ends with 1 where edgekd cannot work.
     """
-    from edgekd import doctor as doctors
+    from edgekd import installation
 
-    found = list(doctors.examine(runs))
+    found = list(installation.examine(runs))
     width = max(len(finding.what) for finding in found)
     for finding in found:
         click.echo(f"{finding.what:{width}}  {finding.state}")

@@ -73,10 +73,6 @@ def _fill(folder: Path, python: str, packages: Sequence[str], progress: Callable
                 if line.startswith(("Collecting", "Processing")):  # from an index, from a folder
                     got += 1
                     progress("packages from pip", got, 0)
-    except OSError as error:
-        raise EdgekdError(
-            _failed(packages, f"{argv[0]}: {error.strerror}"), "Name a Python that is installed."
-        ) from None
     except EdgekdError as error:
         raise EdgekdError(_failed(packages, error.problem), error.hint or "It said nothing.") from None
 

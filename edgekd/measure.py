@@ -5,8 +5,8 @@ Scoring and timing are apart: the timed processes do nothing else, and the one t
 
 import math
 import tempfile
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from time import sleep
@@ -27,22 +27,22 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Progress = Callable[[str, float, float], None]
-_DEADLINE = 3600.0
+_WATCH_S = 5.0  # how often a timed process tells the machine's state; it is told between two inferences
 _TOKENIZER_TEXTS = 200
 
 
 def outputs(
-    artifact: Artifact, data: Data, board: Board, progress: Progress
+    artifact: Artifact, tokens: Encoded, board: Board, progress: Progress
 ) -> "tuple[NDArray[np.float32], dict[str, Any]]":
-    """Logits of the dev split, or of the rows that `scored` names of it, (rows, outputs), by the runtime that serves
-    the artifact there, and what its process told: memory in bytes (peak, base, held), the precision that really ran,
-    the libraries' versions.
+    """Logits of the rows, (rows, outputs), by the runtime that serves the artifact on the device, and what its process
+    told: memory in bytes (peak, base, held), the precision that really ran, the libraries' versions.
+
+    Raises EdgekdError where a row gives no finite number.
     """
     import numpy as np
 
     with tempfile.TemporaryDirectory(prefix="edgekd-") as folder:
         inputs, target = Path(folder, "inputs.npz"), Path(folder, "outputs.npy")
-        tokens = _chosen(data.dev.encode(artifact.path, artifact.manifest.max_length), scored(board.device, data))
         _pack(tokens, inputs)
         longest = Path(folder, "longest.npz")
         _pack(_longest(tokens), longest)
@@ -81,25 +81,35 @@ def score(logits: "NDArray[np.floating[Any]]", data: Data) -> Score:
     return Score(data.metric, value, len(data.dev), others)
 
 
+@dataclass(frozen=True)
+class Sample:
+    """Rows to time: their tokens, and texts for the tokenizer (none: it is not timed)."""
+
+    tokens: Encoded
+    texts: "Sequence[tuple[str, ...]]" = ()
+    batch: int = 1  # how often each row is repeated to one batch
+
+
 def time(
-    artifact: Artifact, data: Data, board: Board, threads: int, facts: dict[str, Any], progress: Progress
+    artifact: Artifact, sample: Sample, board: Board, threads: int, facts: dict[str, Any], progress: Progress
 ) -> Timing:
-    """Time single inferences over dev rows at their real lengths, in `repeats` fresh processes."""
+    """Time inferences of one row, or of one batch of it, after another, in `repeats` fresh processes."""
     device, run = board.device, board.device.run
-    tokens, texts = _sample(artifact, data, run.min_runs)
     with tempfile.TemporaryDirectory(prefix="edgekd-") as folder:
         inputs = Path(folder, "inputs.npz")
-        _pack(tokens, inputs)
+        _pack(sample.tokens, inputs)
         job = {
             **_job(artifact, board, inputs),
             "do": "time",
             "threads": threads,
             "cores": run.cores,
             "runs": -(-run.min_runs // run.repeats),
+            "batch": sample.batch,
             "max_s": run.max_s,
+            "watch_s": _WATCH_S,
             "warmup_s": run.warmup_s,
             "max_start_c": run.max_start_c,
-            "texts": texts,
+            "texts": list(sample.texts),
         }
         processes = []
         with board.alone():
@@ -148,16 +158,15 @@ def from_json(raw: dict[str, Any]) -> Timing:
     )
 
 
-def _sample(artifact: Artifact, data: Data, most: int) -> "tuple[Encoded, list[tuple[str, ...]]]":
-    """Dev rows in a seeded order, so that the first N show the real mix of lengths."""
+def sample(artifact: Artifact, texts: "Sequence[tuple[str, ...]]", most: int) -> Sample:
+    """Rows in a seeded order, so that the first N show the real mix of lengths."""
     import numpy as np
 
     from edgekd.tokens import encode, load_tokenizer
 
-    rows = np.random.default_rng(0).permutation(len(data.dev))[:most]
-    texts = [data.dev.texts[row] for row in rows]
+    chosen = [texts[row] for row in np.random.default_rng(0).permutation(len(texts))[:most]]
     tokenizer = load_tokenizer(artifact.path, artifact.manifest.max_length)
-    return encode(tokenizer, texts), texts[:_TOKENIZER_TEXTS]
+    return Sample(encode(tokenizer, chosen), chosen[:_TOKENIZER_TEXTS])
 
 
 def _longest(tokens: Encoded, count: int = 20) -> Encoded:
@@ -165,17 +174,18 @@ def _longest(tokens: Encoded, count: int = 20) -> Encoded:
     return Encoded([tokens.ids[row] for row in order], [tokens.types[row] for row in order])
 
 
-def scored(device: Device, data: Data) -> "NDArray[np.intp] | None":
-    """The dev rows that a device scores, None for all of them."""
+def scored(device: Device, rows: int) -> "NDArray[np.intp] | None":
+    """Which of the rows a device scores, None for all of them."""
     import numpy as np
 
     count = device.run.score_rows
-    if count is None or count >= len(data.dev):
+    if count is None or count >= rows:
         return None
-    return np.sort(np.random.default_rng(0).permutation(len(data.dev))[:count])
+    return np.sort(np.random.default_rng(0).permutation(rows)[:count])
 
 
-def _chosen(tokens: Encoded, rows: "NDArray[np.intp] | None") -> Encoded:
+def chosen(tokens: Encoded, rows: "NDArray[np.intp] | None") -> Encoded:
+    """Some of the rows, None for all of them."""
     return tokens if rows is None else Encoded([tokens.ids[row] for row in rows], [tokens.types[row] for row in rows])
 
 

@@ -23,18 +23,21 @@ def lines(
     """Run a command, yield its standard output line by line.
 
     `deadline` is in seconds, or infinite. `hold`: its standard input stays open until it has ended.
-    Raises EndedError with the end of standard error when it fails or runs over.
+    Raises EndedError with the end of standard error when it fails or runs over, EdgekdError where it cannot start.
     """
-    process = subprocess.Popen(
-        argv,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        encoding="utf-8",
-        errors="replace",
-        env=dict(env),
-    )
+    try:
+        process = subprocess.Popen(
+            argv,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            env=dict(env),
+        )
+    except OSError as error:
+        raise EdgekdError(f"{argv[0]}: {error.strerror}", "Is it installed, and named right?") from None
     assert process.stdin and process.stdout and process.stderr
     late = threading.Timer(min(deadline, threading.TIMEOUT_MAX), process.kill)
     late.start()

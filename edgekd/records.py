@@ -57,7 +57,10 @@ def read(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
         _, found, text = line.partition(_PREFIX)
         if not found:
             continue
-        last = json.loads(text)
+        try:
+            last = json.loads(text)
+        except ValueError:  # the line itself was cut off
+            break
         match last["kind"]:
             case "error":
                 kind = RefusedError if last["refused"] else EdgekdError

@@ -59,8 +59,6 @@ class Shell(Link):
             yield from processes.lines(self.wrapped(command), os.environ, stdin, deadline, name, hold)
         except processes.EndedError as error:
             raise self.failure(error) from None
-        except FileNotFoundError as error:
-            raise EdgekdError(f"{error.filename}: no such program here", "Install it; edgekd calls it.") from None
 
     def run(
         self, argv: Sequence[str], env: Mapping[str, str], stdin: str = "", deadline: float = 60.0, hold: bool = False

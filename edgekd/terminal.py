@@ -87,6 +87,10 @@ class Terminal:
             rows.append([name, report.when[:16].replace("T", " "), state, last.step, score, size])
         self._table(["run", "when (UTC)", "", "last artifact", "score", "model"], rows, {"run", "", "last artifact"})
 
+    def columns(self, header: Sequence[str], rows: Sequence[Sequence[str]], left: Container[str]) -> None:
+        """A table; the columns named in `left` hold words."""
+        self._table(header, rows, left)
+
     def table(self, report: Report) -> None:
         """The report's main columns; the rest stands in report.md."""
         header, rows = report_files.table(report.steps)

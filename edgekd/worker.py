@@ -6,8 +6,9 @@ standard input is closed, and when the job's deadline has passed.
 A job: {"do": "score" | "time" | "probe" | "hold", "deadline": S, ...}
     score  "artifact": FOLDER, "runtime": NAME, "threads": N, "inputs": FILE.npz, "longest": FILE.npz, "outputs":
            FILE.npy   writes logits of all rows; says memory and precision
-    time   the first four, and "cores": "all" | "big", "runs": N, "skip": N, "max_s": S, "warmup_s": S, "texts": [...],
-           "max_start_c": C | null   says the seconds of each from row SKIP, and the machine's state before and after
+    time   the first four, and "cores": "all" | "big", "batch": N, "runs": N, "skip": N, "max_s": S, "warmup_s": S,
+           "watch_s": S, "texts": [...], "max_start_c": C | null   says the seconds of each from row SKIP, and the
+           machine's state before, after, and every watch_s seconds
     probe  "folder": FOLDER   says what the machine is and how it is now
     hold   "lock": FILE, "holder": TEXT   says when no one else measures here, and keeps it so until it ends
 """
@@ -15,6 +16,7 @@ A job: {"do": "score" | "time" | "probe" | "hold", "deadline": S, ...}
 import os
 import shutil
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +102,7 @@ def _measure(job: dict[str, Any]) -> None:
             libraries = installed(RUNTIMES.get(job["runtime"]).libraries)
             say("facts", **facts, precision=executable.precision(rows[0]), libraries=libraries)
         else:
-            _time(job, executable, rows)
+            _time(job, executable, [_repeated(row, job["batch"]) for row in rows])
     say("end", version=VERSION)
 
 
@@ -157,31 +159,36 @@ def _time(job: dict[str, Any], executable: Executable, rows: list[dict[str, NDAr
         executable.run(rows[position % len(rows)], outputs)
         position += 1
     samples: list[float] = []
-    before = state.now()
-    stop, busy = time.perf_counter() + job["max_s"], time.process_time()
+    states = [{**state.now(), "samples": 0}]
+    stop, busy, watch = time.perf_counter() + job["max_s"], time.process_time(), time.perf_counter() + job["watch_s"]
     while len(samples) < job["runs"] and time.perf_counter() < stop:
+        if time.perf_counter() > watch:
+            states.append({**state.now(), "samples": len(samples)})
+            watch = time.perf_counter() + job["watch_s"]
+            say("progress", done=len(samples))
         row = rows[(job["skip"] + len(samples)) % len(rows)]
         start = time.perf_counter()
         executable.run(row, outputs)
         samples.append(time.perf_counter() - start)
     busy = time.process_time() - busy
-    say("samples", seconds=samples, cpu=busy, states=[before, state.now()])
-    if job.get("texts"):
-        _time_tokenizer(job)
+    say("samples", seconds=samples, cpu=busy, states=[*states, {**state.now(), "samples": len(samples)}])
+    _time_tokenizer(job)
+
+
+def _repeated(row: dict[str, NDArray[Any]], batch: int) -> dict[str, NDArray[Any]]:
+    return row if batch == 1 else {name: np.repeat(value, batch, axis=0) for name, value in row.items()}
 
 
 def _time_tokenizer(job: dict[str, Any]) -> None:
-    try:
-        from tokenizers import Tokenizer
-    except ImportError:  # a device may get its tokens from elsewhere
-        say("tokenizer", seconds=[])
-        return
-    tokenizer = Tokenizer.from_file(str(Path(job["artifact"]) / "tokenizer.json"))
     samples = []
-    for text in job["texts"]:
-        start = time.perf_counter()
-        tokenizer.encode(*text)
-        samples.append(time.perf_counter() - start)
+    if job["texts"] and find_spec("tokenizers"):  # a device may get its tokens from elsewhere
+        from tokenizers import Tokenizer
+
+        tokenizer = Tokenizer.from_file(str(Path(job["artifact"]) / "tokenizer.json"))
+        for text in job["texts"]:
+            start = time.perf_counter()
+            tokenizer.encode(*text)
+            samples.append(time.perf_counter() - start)
     say("tokenizer", seconds=samples)
 
 

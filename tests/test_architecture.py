@@ -79,8 +79,10 @@ FLOORS = [
     ["study"],
     [
         "assess",
+        "bench",
         "comparing",
         "doctor",
+        "installation",
         "schema",
         "plan",
         "predicting",
@@ -91,10 +93,10 @@ FLOORS = [
     ],
     ["bundle_predict", "compare_files", "history"],
     ["bundle"],
-    ["pipeline", "terminal", "study_plan"],
+    ["pipeline", "terminal", "study_plan", "bench_files"],
     ["studying", "api"],
     ["cli_options"],
-    ["cli_help", "cli_new", "cli_runs"],
+    ["cli_devices", "cli_help", "cli_new", "cli_runs"],
     ["cli"],
     ["__main__"],
 ]

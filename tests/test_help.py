@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from edgekd import doctor, extras, schema
+from edgekd import extras, installation, schema
 
 RECIPES = sorted((Path(__file__).parents[1] / "recipes").glob("*.yaml"))
 
@@ -16,9 +16,9 @@ RECIPES = sorted((Path(__file__).parents[1] / "recipes").glob("*.yaml"))
 def test_the_doctor_knows_every_extra_and_says_what_is_missing(
     edgekd: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    assert set(doctor.GIVES) == set(metadata("edgekd").get_all("Provides-Extra") or ())
+    assert set(installation.GIVES) == set(metadata("edgekd").get_all("Provides-Extra") or ())
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    lacking = {"": (), **dict.fromkeys(doctor.GIVES, ()), "tflite": ("litert-torch>=0.10",)}
+    lacking = {"": (), **dict.fromkeys(installation.GIVES, ()), "tflite": ("litert-torch>=0.10",)}
     monkeypatch.setattr(extras, "state", lambda: lacking)
     code, out, _ = edgekd("doctor", "--runs", tmp_path / "runs")
     assert code == 0 and "litert-torch>=0.10" in out and "pip install 'edgekd[tflite]'" in out

@@ -95,13 +95,14 @@ processor() {
 in_root() {
     local root=$1 pid_file=$2
     shift 2
-    mkdir -p "$root/proc" "$root/dev" "$root/tmp"
+    mkdir -p "$root/proc" "$root/dev" "$root/tmp" "$root/small"
     chmod 1777 "$root/tmp"
     # shellcheck disable=SC2016  # the inner shell's own arguments
     # shellcheck disable=SC2086  # IN_NET is words: what enters another network first
     setsid ${IN_NET:-} unshare --mount --pid --fork --kill-child sh -c '
         root=$1; shift
-        mount --make-rprivate / && mount -t proc proc "$root/proc" && mount --rbind /dev "$root/dev" || exit 1
+        mount --make-rprivate / && mount -t proc proc "$root/proc" && mount --rbind /dev "$root/dev" &&
+            mount -t tmpfs -o size=2m,mode=1777 tmpfs "$root/small" || exit 1 # a disk that fills up
         exec chroot "$root" "$@"' sh "$root" "$@" </dev/null >"$root.log" 2>&1 &
     echo $! >"$pid_file"
 }

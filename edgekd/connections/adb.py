@@ -86,7 +86,7 @@ class _Session(Shell):
         try:
             done = subprocess.run(argv, capture_output=True, text=True, timeout=1800)
         except FileNotFoundError:
-            raise EdgekdError(f"{argv[0]}: no such program here", "On Debian: apt-get install adb") from None
+            raise EdgekdError(f"{argv[0]}: No such file or directory", "On Debian: apt-get install adb") from None
         told = f"{done.stdout}\n{done.stderr}".strip()
         if done.returncode:
             ended = EndedError(f"adb {argv[-3] if len(argv) > 3 else argv[1]} failed", told)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from edgekd import cache, processes
 from edgekd.connection import Connection, Link
+from edgekd.errors import EdgekdError
 
 
 class _Here(Link):
@@ -27,11 +28,19 @@ class _Here(Link):
         return str(path.resolve())
 
     def pull(self, there: str, here: Path) -> None:
-        shutil.copyfile(there, here)
+        try:
+            shutil.copyfile(there, here)
+        except OSError as error:
+            raise EdgekdError(f"{there}: {error.strerror}") from None
 
 
 class Local(Connection):
     """This machine."""
 
     def open(self) -> Link:
+        home = cache.folder()
+        try:
+            home.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise EdgekdError(f"{home}: {error.strerror}", "Name a folder of your own: EDGEKD_CACHE=FOLDER.") from None
         return _Here()

@@ -1,0 +1,115 @@
+"""Artifacts on a device, without a recipe: does it answer there as here, and how fast."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgekd import measure
+from edgekd.artifact import Artifact
+from edgekd.board import Board
+from edgekd.data import Data
+from edgekd.device import Device
+from edgekd.errors import EdgekdError
+from edgekd.report import Gate, Timing
+from edgekd.runtime import serving
+from edgekd.task import TASKS
+from edgekd.tokens import Encoded, encode, load_tokenizer
+
+Texts = Sequence[tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What is timed: rows at their real lengths (length 0), or of one length; so many of them a batch."""
+
+    length: int = 0
+    batch: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.batch} x {self.length or 'real lengths'}"
+
+
+@dataclass(frozen=True)
+class Benched:
+    """One artifact on one device in one shape. `gates`: its answers there against those here."""
+
+    artifact: str
+    shape: Shape
+    timing: Timing
+    gates: tuple[Gate, ...]
+
+
+def texts(folder: Path, file: Path | None) -> Texts:
+    """What an artifact is benched on: the lines of a file, or the dev split of the run that it is a step of.
+
+    Raises EdgekdError, with what to give, where there is neither.
+    """
+    if file is not None:
+        lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+        if not lines:
+            raise EdgekdError(f"{file} holds no line of text", "Write one text a line; a tab between two of a pair.")
+        return [tuple(line.split("\t")) for line in lines]
+    from edgekd.recipe import load
+
+    recipe = folder.absolute().parent / "recipe.yaml"  # as it ran, beside the links to its steps
+    if not recipe.is_file():
+        raise EdgekdError(f"{folder} is no step of a run", "Give texts of your own: --texts FILE, one a line.")
+    loaded = load(recipe)
+    return Data(loaded.data, loaded.seed).dev.texts
+
+
+def bench(
+    device: Device, folders: Sequence[Path], given: Sequence[Texts], shapes: Sequence[Shape], progress: measure.Progress
+) -> list[Benched]:
+    """Score a sample of the rows on the device and on this machine, then time each shape and thread count.
+
+    Raises EdgekdError where the device cannot be reached, is not what its file expects, or an artifact does not run
+    there. What answers otherwise than here is told by a gate that failed.
+    """
+    found = []
+    with Board(device) as board, Board(Device(name="this machine")) as here:
+        board.fingerprint()
+        for folder, rows in zip(folders, given, strict=True):
+            artifact = Artifact.load(folder)
+            runtime = serving(artifact.manifest.format)
+            if not device.serves(runtime):
+                served = ", ".join(device.runtimes or ())
+                raise EdgekdError(f"{folder}: {device.name} does not have {runtime}", f"Its file says: {served}.")
+            facts, gates = _answers(artifact, rows, board, here, progress)
+            for shape in shapes:
+                sample = _sample(artifact, rows, shape, device.run.min_runs)
+                for threads in device.run.threads:
+                    timing = measure.time(artifact, sample, board, threads, facts, progress)
+                    found.append(Benched(folder.name, shape, timing, gates))
+    return found
+
+
+def _answers(
+    artifact: Artifact, rows: Texts, board: Board, here: Board, progress: measure.Progress
+) -> tuple[dict[str, Any], tuple[Gate, ...]]:
+    tokens = encode(load_tokenizer(artifact.path, artifact.manifest.max_length), rows)
+    tokens = measure.chosen(tokens, measure.scored(board.device, len(rows)))
+    theirs, facts = measure.outputs(artifact, tokens, board, progress)
+    if board.device.here:
+        return facts, ()
+    ours, _ = measure.outputs(artifact, tokens, here, progress)
+    task, limit = TASKS.get(artifact.manifest.task)(), board.device.run.min_agreement
+    same = task.agreement(theirs, ours)
+    return facts, (Gate(f"share of {len(tokens.ids)} answers as on this machine", same, limit, same >= limit),)
+
+
+def _sample(artifact: Artifact, rows: Texts, shape: Shape, most: int) -> measure.Sample:
+    sample = measure.sample(artifact, rows, most)
+    if shape.length:
+        # Real words, repeated or cut to the length: which rows of the embedding table are read is as in real text.
+        ids = [_stretched(row, shape.length) for row in sample.tokens.ids]
+        types = [_stretched(row, shape.length) for row in sample.tokens.types]
+        return measure.Sample(Encoded(ids, types), batch=shape.batch)
+    return measure.Sample(sample.tokens, sample.texts, shape.batch)
+
+
+def _stretched(row: Any, length: int) -> Any:
+    import numpy as np
+
+    return np.resize(row, length)

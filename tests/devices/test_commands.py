@@ -1,0 +1,114 @@
+"""`edgekd devices` on this machine."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from edgekd import measure
+from edgekd.artifact import Artifact
+from edgekd.board import Board
+from edgekd.cli import cli
+from edgekd.device import Device
+from edgekd.errors import EdgekdError
+from edgekd.providers.system import System
+from tests.conftest import Ran
+
+QUICK = "name: quick\nrun: {min_runs: 24, repeats: 2, warmup_s: 0.01, max_s: 5}\n"
+
+
+@pytest.fixture(autouse=True)
+def devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("EDGEKD_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "devices").mkdir()
+    (tmp_path / "devices" / "quick.yaml").write_text(QUICK)
+
+
+def call(*argv: str) -> Result:
+    return CliRunner().invoke(cli, ["devices", *argv])
+
+
+def test_list_and_doctor() -> None:
+    assert "quick" in call("list").output and "local, Python by system, every runtime" in call("list").output
+    done = call("doctor", "quick")
+    assert done.exit_code == 0, done.output
+    assert "ok    agent: Python 3" in done.output and "ok    onnxruntime: onnxruntime 1" in done.output
+
+
+def test_the_doctor_ends_with_1_where_nothing_can_be_measured(tmp_path: Path) -> None:
+    (tmp_path / "devices" / "bare.yaml").write_text("name: bare\nprovider: {type: system, python: /no/python}\n")
+    done = call("doctor", "bare")
+    assert done.exit_code == 1 and "FAIL  agent" in done.output, done.output
+    (tmp_path / "devices" / "other.yaml").write_text('name: other\nexpect: {model: "Raspberry Pi 5*"}\n')
+    done = call("doctor", "other")
+    assert done.exit_code == 1 and "is another machine" in done.output
+
+
+def test_bench_a_step_of_a_run(ran: Ran, tmp_path: Path) -> None:
+    done = call("bench", "quick", str(ran.folder / "onnx_int8"), str(ran.folder / "onnx"), "--json", "out.json")
+    assert done.exit_code == 0, done.output
+    found = json.loads((tmp_path / "out.json").read_text())
+    assert [entry["artifact"] for entry in found] == ["onnx_int8", "onnx"]
+    for entry in found:
+        assert [len(part) for part in entry["timing"]["latency"]["processes"]] == [12, 12]
+        assert entry["percentiles"]["p50"]["value"] > 0 and entry["percentiles"]["p99"] is None
+        assert {state["samples"] for state in entry["timing"]["states"]} == {0, 12}
+    assert "too few" in done.output and "p99 is not stated: 24 samples" in done.output
+
+
+def test_bench_lengths_and_batches_on_texts_of_ones_own(ran: Ran, tmp_path: Path) -> None:
+    (tmp_path / "texts").write_text("the cat sees a dog .\n\nthe dog not likes a cat .\n")
+    argv = ["--texts", "texts", "--lengths", "4,16", "--batches", "1,8", "--threads", "1", "--json", "out.json"]
+    done = call("bench", "quick", str(ran.folder / "onnx"), *argv)
+    assert done.exit_code == 0, done.output
+    found = json.loads((tmp_path / "out.json").read_text())
+    shapes = [(entry["shape"]["batch"], entry["shape"]["length"]) for entry in found]
+    assert shapes == [(1, 4), (8, 4), (1, 16), (8, 16)]
+    middle = {shape: entry["percentiles"]["p50"]["value"] for shape, entry in zip(shapes, found, strict=True)}
+    assert middle[8, 16] > middle[1, 4]
+
+
+def test_sustained_tells_latency_over_time(ran: Ran, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edgekd.measure._WATCH_S", 0.1)
+    done = call("bench", "quick", str(ran.folder / "onnx"), "--sustained", "2s")
+    assert done.exit_code == 0, done.output
+    assert "over " in done.output and "  90% p50 " in done.output
+
+
+@pytest.mark.parametrize(
+    ("argv", "told"),
+    [
+        (["--lengths", "8,x"], "--lengths 8,x: no list of whole numbers"),
+        (["--sustained", "2d"], "--sustained 2d: no time"),
+        (["--texts", "empty"], "empty holds no line of text"),
+    ],
+)
+def test_what_is_wrong_is_told(argv: list[str], told: str, ran: Ran, tmp_path: Path) -> None:
+    (tmp_path / "empty").write_text("\n")
+    done = call("bench", "quick", str(ran.folder / "onnx"), *argv)
+    assert isinstance(done.exception, EdgekdError) and told in done.exception.problem
+
+
+def test_what_the_device_does_not_have_is_told(ran: Ran, tmp_path: Path) -> None:
+    (tmp_path / "devices" / "lite.yaml").write_text("name: lite\nruntimes: [tflite]\n")
+    done = call("bench", "lite", str(ran.folder / "onnx"))
+    assert isinstance(done.exception, EdgekdError) and "lite does not have onnxruntime" in done.exception.problem
+
+
+def test_the_agent_as_one_file_answers_as_the_package_does(ran: Ran) -> None:
+    """A Python that is named gets the archive, the one that runs edgekd the package: here they are the same."""
+    artifact = Artifact.load(ran.folder / "onnx_int8")
+    tokens = measure.sample(artifact, [("the cat sees a dog .",), ("the dog not likes a cat .",)] * 10, 20).tokens
+    package, archive = Device(name="package"), Device(name="archive", provider=System(python=sys.executable))
+    assert package.here and not archive.here
+    told = []
+    for device in (package, archive):
+        with Board(device) as board:
+            logits, facts = measure.outputs(artifact, tokens, board, lambda *event: None)
+            told.append((logits, facts["precision"], facts["libraries"]))
+    np.testing.assert_array_equal(told[0][0], told[1][0])
+    assert told[0][1:] == told[1][1:]
