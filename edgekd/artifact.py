@@ -16,6 +16,7 @@ from edgekd.errors import EdgekdError
 
 MANIFEST = "manifest.json"
 TOKENIZER = "tokenizer.json"
+TRAINING = "training.json"  # losses, beside the weights of what was trained
 SCHEMA = 1
 
 

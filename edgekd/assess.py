@@ -3,14 +3,15 @@
 import hashlib
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from edgekd import extras, machine, measure, worker
+from edgekd import examining, extras, machine, measure, worker
 from edgekd.artifact import Artifact, canonical
 from edgekd.board import Board
 from edgekd.data import Data
 from edgekd.device import Device
+from edgekd.examination import Examination
 from edgekd.provider import PROVIDERS
 from edgekd.recipe import Recipe
 from edgekd.report import Gate, Score, Timing
@@ -33,13 +34,19 @@ class Watcher(Protocol):
 
 @dataclass(frozen=True)
 class Assessed:
-    """An artifact with what was found: logits of the dev split (rows, outputs), score, timings, gates."""
+    """An artifact with what was found: logits of the dev split (rows, outputs), score, timings, gates.
+
+    `redrawn` are its scores on samples of dev; `change` is the interval of their differences to the source's.
+    """
 
     artifact: Artifact
     logits: "NDArray[np.floating[Any]]"
     score: Score | None
     timings: tuple[Timing, ...]
     gates: tuple[Gate, ...]
+    examination: Examination = field(default_factory=Examination)
+    redrawn: "NDArray[Any] | None" = None
+    change: tuple[float, float] | None = None
 
 
 def unscored(artifact: Artifact, stage: Stage) -> Assessed:
@@ -85,7 +92,11 @@ class Assessor:
         told = {device: self._outputs(artifact, device, basis) for device in devices if not device.here}
         kept = self._outputs(artifact, local, basis)
         logits = np.array(kept["logits"], dtype=np.float32)
-        score = measure.score(logits, self.data)
+        examination, redrawn = self._examined(logits, basis)
+        score = replace(measure.score(logits, self.data), interval=examining.interval(redrawn))
+        change = None
+        if source is not None and source.redrawn is not None:
+            change = examining.interval(redrawn - source.redrawn)
         timings = tuple(
             self._timing(artifact, device, threads, basis, told.get(device, kept)["facts"])
             for device in devices
@@ -102,7 +113,26 @@ class Assessor:
                 # A runtime that loads a file can be wrong in silence: what a device serves, it has to show there.
                 gates += self._there(tolerance, device, found, logits, source)
         gates += _budgeted(stage.budget, artifact, score, timings)
-        return Assessed(artifact, logits, score, timings, tuple(gates))
+        return Assessed(artifact, logits, score, timings, tuple(gates), examination, redrawn, change)
+
+    def _examined(
+        self, logits: "NDArray[np.floating[Any]]", basis: Mapping[str, Any]
+    ) -> "tuple[Examination, NDArray[Any]]":
+        import numpy as np
+        from pydantic import TypeAdapter
+
+        task, dev = self.data.task, self.data.dev
+
+        def compute() -> dict[str, Any]:
+            found = examining.examine(task, logits, dev, self.data.labels)
+            return {
+                "examination": asdict(found),
+                "redrawn": examining.redrawn(task, self.data.metric, logits, dev.targets),
+            }
+
+        key = {**basis, "what": "examination", "version": examining.VERSION, "data": self.data.fingerprint}
+        kept = self._kept({**key, "metric": self.data.metric}, compute)
+        return TypeAdapter(Examination).validate_python(kept["examination"]), np.array(kept["redrawn"])
 
     def _outputs(self, artifact: Artifact, device: Device, basis: Mapping[str, Any]) -> dict[str, Any]:
         def compute() -> dict[str, Any]:

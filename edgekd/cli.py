@@ -11,28 +11,14 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from edgekd import __version__
+from edgekd import __version__, cli_help, cli_new, cli_runs
 from edgekd.cli_devices import devices
+from edgekd.cli_options import ONLINE, RECIPE, RUNS, SETTINGS, STORE, opened
 from edgekd.errors import EdgekdError
 
 if TYPE_CHECKING:
     from edgekd.recipe import Recipe
     from edgekd.store import Store
-
-_RECIPE = click.argument("recipe", type=click.Path(path_type=Path))
-_RUNS = click.option("--runs", default="runs", type=click.Path(path_type=Path), help="Folder for runs. [runs]")
-_STORE = click.option(
-    "--store",
-    type=click.Path(path_type=Path),
-    envvar="EDGEKD_STORE",
-    help="Folder for artifacts that runs share. [RUNS/.store, or EDGEKD_STORE]",
-)
-_SET = click.option(
-    "--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Override a field: steps.student.epochs=1."
-)
-_ONLINE = click.option(
-    "--online/--offline", default=None, help="Use the hub, or the recipe's offline block. [ask the hub]"
-)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -41,15 +27,16 @@ def cli() -> None:
     """From a teacher to a phone: distill, quantize, export and measure a language model."""
 
 
-cli.add_command(devices)
+for _command in (cli_runs.runs, cli_help.doctor, cli_help.schema, cli_new.new, devices):
+    cli.add_command(_command)
 
 
 @cli.command()
-@_RECIPE
-@_SET
-@_ONLINE
-@_RUNS
-@_STORE
+@RECIPE
+@SETTINGS
+@ONLINE
+@RUNS
+@STORE
 @click.option("--time-again", is_flag=True, help="Time every artifact anew, such as after a report with doubts.")
 def run(
     recipe: Path, settings: tuple[str, ...], online: bool | None, runs: Path, store: Path | None, time_again: bool
@@ -71,15 +58,15 @@ def run(
             terminal.show(runs / loaded.name)
             raise
         terminal.table(report)
-        terminal.say(f"Report: {runs / loaded.name / 'report.md'}")
+        terminal.show(runs / loaded.name)
 
 
 @cli.command()
-@_RECIPE
-@_SET
-@_ONLINE
-@_RUNS
-@_STORE
+@RECIPE
+@SETTINGS
+@ONLINE
+@RUNS
+@STORE
 def plan(recipe: Path, settings: tuple[str, ...], online: bool | None, runs: Path, store: Path | None) -> None:
     """Say of each step whether it is cached, and if not, which part of its key changed. Runs nothing."""
     from edgekd.plan import plan as planned
@@ -94,10 +81,10 @@ def plan(recipe: Path, settings: tuple[str, ...], online: bool | None, runs: Pat
 
 @cli.command()
 @click.argument("study", type=click.Path(path_type=Path))
-@_SET
-@_ONLINE
-@_RUNS
-@_STORE
+@SETTINGS
+@ONLINE
+@RUNS
+@STORE
 @click.option("--plan", "only_plan", is_flag=True, help="List the runs, with what is cached or shared. Runs nothing.")
 def study(
     study: Path, settings: tuple[str, ...], online: bool | None, runs: Path, store: Path | None, only_plan: bool
@@ -111,7 +98,7 @@ def study(
     from edgekd.study import read
     from edgekd.study_files import MARKDOWN
 
-    loaded, kept = read(study, settings, online), _store(runs, store)
+    loaded, kept = read(study, settings, online), opened(runs, store)
     seeds = f"{len(loaded.options.seeds)} seed{'s' * (len(loaded.options.seeds) > 1)} of {', '.join(loaded.seeded)}"
     heading = f"{loaded.name}: {len(loaded.variants)} variants, {seeds}\n{_heading(loaded.recipe)}"
     if only_plan:
@@ -130,16 +117,65 @@ def study(
 
 @cli.command()
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--format", "form", type=click.Choice(["md", "json"]), default="md", help="Form of the report. [md]")
+@click.option("--format", "form", type=click.Choice(["md", "json", "html", "csv"]), default="md", help="Its form. [md]")
 def report(folder: Path, form: str) -> None:
-    """Print the report of a run, such as runs/cola_int8."""
-    from edgekd import report_files
+    """Print the report of a run, such as runs/cola_int8.
+
+    json has every raw sample, html is one page that needs no network, csv has a row for each artifact and device.
+    """
+    from edgekd import report_files, report_rows
 
     raw = report_files.read(folder)
-    if form == "json":
-        click.echo(json.dumps(raw, indent=1, ensure_ascii=False))
-    else:
-        click.echo((folder / report_files.MARKDOWN).read_text(), nl=False)
+    match form:
+        case "json":
+            click.echo(json.dumps(raw, indent=1, ensure_ascii=False))
+        case "html":
+            click.echo(report_files.html(report_rows.from_json(raw), folder), nl=False)
+        case "csv":
+            click.echo(report_rows.to_csv(report_rows.from_json(raw)), nl=False)
+        case _:
+            click.echo((folder / report_files.MARKDOWN).read_text(), nl=False)
+
+
+@cli.command()
+@click.argument("folders", metavar="BASE RUN...", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--step", "steps", multiple=True, help="Compare this artifact alone; may be repeated. [all of BASE]")
+@click.option("--max-drop", type=float, help="Fail where a score is lower by more than this.")
+@click.option("--max-slower", type=float, help="Fail where a p50 is higher by more than this share: 0.1 for a tenth.")
+@click.option("--max-larger", type=float, help="Fail where a model is larger by more than this share.")
+@click.option("--format", "form", type=click.Choice(["text", "md", "html"]), default="text", help="Its form. [text]")
+def compare(
+    folders: tuple[Path, ...],
+    steps: tuple[str, ...],
+    max_drop: float | None,
+    max_slower: float | None,
+    max_larger: float | None,
+    form: str,
+) -> None:
+    """Compare finished runs, such as runs/before and runs/after, with the first of them, artifact by artifact.
+
+    Ends with 1 where a run breaks a limit that is set here, has not every artifact, or was refused: a gate for CI.
+    """
+    from edgekd import compare_files, comparing
+    from edgekd.errors import RefusedError
+    from edgekd.terminal import Terminal
+
+    if len(folders) < 2:
+        raise click.UsageError("Name two runs at least.")
+    runs = comparing.load(folders)
+    pairs = comparing.compare(runs, steps)
+    limits = comparing.Limits(max_drop, max_slower, max_larger)
+    broken = list(comparing.broken(runs, pairs, limits)) if limits != comparing.Limits() else []
+    match form:
+        case "md":
+            click.echo(compare_files.markdown(runs, pairs, broken), nl=False)
+        case "html":
+            click.echo(compare_files.html(runs, pairs, limits, broken), nl=False)
+        case _:
+            with Terminal() as terminal:
+                terminal.comparison(pairs)
+    if broken:
+        raise RefusedError("; ".join(broken), "Look at what changed, or raise the limit.")
 
 
 @cli.command()
@@ -190,13 +226,7 @@ def _open(
 ) -> "tuple[Recipe, Store]":
     from edgekd.recipe import load
 
-    return load(recipe, settings, online), _store(runs, store)
-
-
-def _store(runs: Path, store: Path | None) -> "Store":
-    from edgekd.store import Store
-
-    return Store((store or runs / ".store").absolute())
+    return load(recipe, settings, online), opened(runs, store)
 
 
 def _heading(recipe: "Recipe") -> str:

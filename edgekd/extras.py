@@ -49,6 +49,16 @@ def versions(libraries: Sequence[str]) -> dict[str, str]:
     return found
 
 
+def state() -> dict[str, tuple[str, ...]]:
+    """What is not installed here in a version that edgekd takes: of what it always needs (""), and of each extra."""
+    base, extras = _listed()
+    wanted = {"": base, **extras}
+    return {
+        extra: tuple(f"{name}{item.specifier}" for name, item in listed.items() if not _here(name, listed))
+        for extra, listed in wanted.items()
+    }
+
+
 def packages(extras: Sequence[str]) -> tuple[str, ...]:
     """What pip installs for edgekd with these extras."""
     base, listed = _listed()

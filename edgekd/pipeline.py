@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from edgekd import __version__, apart, extras, report_files
-from edgekd.artifact import Artifact, Manifest
+from edgekd import __version__, answers, apart, extras, report_files
+from edgekd.artifact import TRAINING, Artifact, Manifest
 from edgekd.assess import Assessed, Assessor, Watcher, unscored
 from edgekd.data import Data
 from edgekd.errors import EdgekdError, RefusedError
@@ -24,7 +24,7 @@ from edgekd.store import Store, writable, write_text
 
 
 def run(recipe: Recipe, store: Store, runs: Path, watcher: Watcher, time_again: bool = False) -> Report:
-    """Make and measure every step's artifact, then write runs/NAME/report.json and report.md.
+    """Make and measure every step's artifact, then write the report and the answers into runs/NAME.
 
     Timings that the store has kept are used, unless `time_again`.
     Raises RefusedError, after the report is written, when an artifact fails a gate; it is not linked then.
@@ -88,6 +88,7 @@ def attempt(recipe: Recipe, store: Store, runs: Path, watcher: Watcher, time_aga
         tuple(reports),
         refused,
     )
+    answers.write(folder, data.dev, {name: assessed.logits for name, assessed in found.items() if assessed.score})
     report_files.write(report, folder)
     return report
 
@@ -161,7 +162,17 @@ def _report(item: Planned, made: _Made, found: Assessed) -> StepReport:
             *(f"{timing.device}: {doubt}" for timing in found.timings for doubt in timing.doubts),
         ),
         facts=made.artifact.manifest.facts,
+        others=tuple(sorted(set(item.step.sources) - {item.step.source})),
+        change=found.change,
+        examination=found.examination,
+        training=_training(made.artifact),
     )
+
+
+def _training(artifact: Artifact) -> tuple[dict[str, Any], ...]:
+    """The losses that a stage which trains leaves beside the weights; none of another."""
+    file = artifact.path / TRAINING
+    return tuple(json.loads(file.read_text())) if file.is_file() else ()
 
 
 def _refusal(report: StepReport) -> str:
@@ -190,7 +201,7 @@ def _save_state(folder: Path, recipe: Recipe, planned: Sequence[Planned]) -> Non
     head = "# The recipe as it ran, every default written out.\n"
     if recipe.overrides:
         head += f"# Overrides of its offline block applied to {', '.join(recipe.overrides)}.\n"
-    write_text(folder / "recipe.yaml", head + yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True))
+    write_text(folder / report_files.RECIPE, head + yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True))
 
 
 def _clear_stale(folder: Path, planned: Sequence[Planned]) -> None:
@@ -198,7 +209,7 @@ def _clear_stale(folder: Path, planned: Sequence[Planned]) -> None:
     current = {item.step.id: item.key for item in planned}
     stale = [link for link in folder.glob("*") if link.is_symlink() and current.get(link.name) != link.readlink().name]
     if stale or not all(item.cached for item in planned):
-        stale += [folder / name for name in (report_files.JSON, report_files.MARKDOWN)]
+        stale += [folder / name for name in (*report_files.NAMES, answers.FILE)]
     for file in stale:
         file.unlink(missing_ok=True)
 

@@ -1,8 +1,8 @@
 """Text in, answers out, by the runtime that serves the artifact."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from edgekd.artifact import Artifact
 from edgekd.engine import Engine
@@ -12,22 +12,58 @@ from edgekd.task import TASKS
 from edgekd.tokens import encode, load_tokenizer
 
 
-def predict(folder: Path, texts: Iterable[tuple[str, ...]]) -> Iterator[dict[str, Any]]:
-    """One answer a text (or pair of texts, where the artifact was trained on pairs), in order.
+class Model:
+    """An artifact, loaded by the runtime that serves it. Not thread-safe; used as a context, it lets go at the end."""
 
-    Raises EdgekdError where the folder is no sound artifact, or a text has the wrong number of sentences.
-    """
-    artifact = Artifact.load(folder)
-    manifest = artifact.manifest
-    task = TASKS.get(manifest.task)()
-    tokenizer = load_tokenizer(artifact.path, manifest.max_length)
-    with Engine() as engine:
-        executable = engine.compile(artifact.path, EngineDevice("cpu", 0))
+    def __init__(self, folder: Path | str) -> None:
+        """From an artifact's folder, such as runs/cola_int8/onnx_int8.
+
+        Raises EdgekdError where the folder is no sound artifact, or its runtime is not installed.
+        """
+        self.artifact = Artifact.load(Path(folder))
+        self._task = TASKS.get(self.artifact.manifest.task)()
+        self._tokenizer = load_tokenizer(self.artifact.path, self.artifact.manifest.max_length)
+        self._engine = Engine()
+        self._executable = self._engine.compile(self.artifact.path, EngineDevice("cpu", 0))
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The names of its labels; none where it gives a number."""
+        return self.artifact.manifest.labels
+
+    def predict(self, texts: Sequence[str | Sequence[str]]) -> list[dict[str, Any]]:
+        """One answer a text, in order: {"label", "scores"}, or {"value"} of a regression. A text is a string, or the
+        two of a pair.
+
+        Raises EdgekdError where a text has the wrong number of sentences, or is one string instead of a list of them.
+        """
+        if isinstance(texts, str):
+            raise EdgekdError("predict takes a list of texts", f"Give [{texts[:20]!r}].")
+        return list(self.answers((text,) if isinstance(text, str) else tuple(text) for text in texts))
+
+    def answers(self, texts: Iterable[tuple[str, ...]]) -> Iterator[dict[str, Any]]:
+        """As `predict`, one after another, as the texts come."""
+        manifest = self.artifact.manifest
         for text in texts:
             if len(text) != len(manifest.text):
                 raise EdgekdError(
                     f"{len(text)} sentence{'s' * (len(text) != 1)} given, the model takes {len(manifest.text)}",
                     f"Give {' and '.join(manifest.text)}.",
                 )
-            logits = executable.run(encode(tokenizer, [text]).pad([0]))["logits"]
-            yield task.decode(logits, manifest.labels)[0]
+            logits = self._executable.run(encode(self._tokenizer, [text]).pad([0]))["logits"]
+            yield self._task.decode(logits, manifest.labels)[0]
+
+    def close(self) -> None:
+        self._engine.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def predict(folder: Path, texts: Iterable[tuple[str, ...]]) -> Iterator[dict[str, Any]]:
+    """One answer a text (or pair of texts, where the artifact was trained on pairs), in order; see `Model`."""
+    with Model(folder) as model:
+        yield from model.answers(texts)

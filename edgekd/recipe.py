@@ -50,6 +50,11 @@ class Recipe:
     devices: tuple[Device, ...]
     overrides: tuple[str, ...]
 
+    @classmethod
+    def read(cls, path: Path | str, settings: Sequence[str] = (), online: bool | None = None) -> "Recipe":
+        """The recipe of a file; see `load`."""
+        return load(Path(path), settings, online)
+
     def scoring(self, *ids: str) -> "Recipe":
         """What the scores of these steps need: them, and all they read. Nothing is timed, and no latency promised."""
         by_id, needed, found = {step.id: step for step in self.steps}, list(ids), set[str]()

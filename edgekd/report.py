@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from edgekd.examination import Examination
+
 # Fewest samples for which a percentile is stated: below 64 a 90th percentile rests on six values, and 662 is the
 # bound MLPerf LoadGen's early stopping gives for the 99th at 99 % confidence with no sample over it.
 FEWEST = {50: 5, 90: 64, 99: 662}
@@ -71,12 +73,16 @@ class Latency:
 
 @dataclass(frozen=True)
 class Score:
-    """A score on the dev split by the runtime that serves the artifact."""
+    """A score on the dev split by the runtime that serves the artifact.
+
+    `interval`: 95 %, of other rows like these (bootstrap); None where it could not be stated.
+    """
 
     metric: str
     value: float
     rows: int
     others: Mapping[str, float] = field(default_factory=dict)
+    interval: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -125,7 +131,10 @@ class Timing:
 
 @dataclass(frozen=True)
 class StepReport:
-    """Everything known of one step's artifact."""
+    """Everything known of one step's artifact.
+
+    `change`: 95 % interval of its score less its source's, on the same rows. `training`: an epoch's losses a record.
+    """
 
     step: str
     stage: str
@@ -142,6 +151,10 @@ class StepReport:
     gates: tuple[Gate, ...]
     doubts: tuple[str, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)  # what the stage says of the artifact
+    others: tuple[str, ...] = ()  # the steps it took something of beside its source
+    change: tuple[float, float] | None = None
+    examination: Examination = field(default_factory=Examination)
+    training: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def passed(self) -> bool:

@@ -1,4 +1,4 @@
-"""A report as files: report.json with every raw sample, report.md for people."""
+"""A report as files: report.json with every raw sample, report.md and report.html for people."""
 
 import json
 import math
@@ -10,14 +10,25 @@ from typing import Any
 
 from edgekd.errors import EdgekdError
 from edgekd.report import FEWEST, Latency, Report, StepReport, Timing
+from edgekd.report_rows import gated
 from edgekd.store import write_text
 
-JSON, MARKDOWN = "report.json", "report.md"
+JSON, MARKDOWN, HTML = NAMES = ("report.json", "report.md", "report.html")
+RECIPE = "recipe.yaml"  # as it ran, beside them
 
 
 def write(report: Report, folder: Path) -> None:
     write_text(folder / JSON, json.dumps(to_json(report), indent=1, ensure_ascii=False) + "\n")
     write_text(folder / MARKDOWN, markdown(report))
+    write_text(folder / HTML, html(report, folder))
+
+
+def html(report: Report, folder: Path) -> str:
+    """The report as one page that needs no network, with the recipe that lies in the run's folder."""
+    from edgekd.page.render import page
+
+    recipe = folder / RECIPE
+    return page(report, recipe.read_text(encoding="utf-8") if recipe.is_file() else "")
 
 
 def read(folder: Path) -> dict[str, Any]:
@@ -84,11 +95,10 @@ def table(steps: Iterable[StepReport]) -> tuple[list[str], list[list[str]]]:
         kept = f"{step.score.value:.4f}" if step.score else "-"
         if step.score and source and source.score:
             kept += f" ({step.score.value - source.score.value:+.4f})"
-        gates = "refused" if not step.passed else ("passed" if step.gates else "-")
         for timing in step.timings or (None,):
             figures = _figures(timing) if timing else ["not timed", *["-"] * 6]
             device = timing.device if timing else "-"
-            rows.append([step.step, step.stage, kept, shares, device, *figures, gates])
+            rows.append([step.step, step.stage, kept, shares, device, *figures, gated(step)])
     return header, rows
 
 

@@ -55,6 +55,21 @@ class Store:
         finally:
             lock.release()
 
+    @contextmanager
+    def claim(self, key: str) -> Iterator[bool]:
+        """Hold a key where no process has it, and tell whether; waits for nobody."""
+        (self.root / "locks").mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.root / "locks" / key)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            lock.release()
+
     def publish(self, key: str, fill: Callable[[Path], Artifact]) -> Artifact:
         """Call `fill` with an empty folder and give the folder its name. Hold its lock. Nothing stays on failure."""
         with writable(self.root):
@@ -87,11 +102,16 @@ class Store:
 
 def write_text(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """As `write_text`."""
     with writable(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = path.with_name(f".{path.name}.{os.getpid()}")
         try:
-            draft.write_text(text, encoding="utf-8")
+            draft.write_bytes(content)
             _sync(draft)
             draft.replace(path)
         finally:

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from edgekd.examination import Calibration, Group
+
     Floats = NDArray[np.floating[Any]]
     Metric = Callable[[NDArray[Any], NDArray[Any]], float]
 
@@ -42,6 +44,29 @@ class Task(ABC):
     @abstractmethod
     def agreement(self, ours: "Floats", theirs: "Floats") -> float:
         """Share of rows, in [0, 1], on which two sets of (rows, outputs) logits give the same answer."""
+
+    # What a report shows of the answers, where a task has it to tell. `logits` are (rows, outputs), `targets` (rows,).
+
+    def losses(self, logits: "Floats", targets: "NDArray[Any]") -> "NDArray[Any] | None":
+        """(rows,) how wrong each answer is, 0 at best: the worst are shown."""
+        return None
+
+    def right(self, logits: "Floats", targets: "NDArray[Any]") -> "NDArray[np.bool_] | None":
+        """(rows,) which answers are right, where an answer is either right or wrong."""
+        return None
+
+    def told(self, logits: "Floats", targets: "NDArray[Any]", labels: Sequence[str]) -> list[tuple[str, str]]:
+        """The target and the answer of each row, in words."""
+        answers = self.decode(logits, labels)
+        return [(str(target), str(answer)) for target, answer in zip(targets, answers, strict=True)]
+
+    def groups(self, logits: "Floats", targets: "NDArray[Any]", labels: Sequence[str]) -> "tuple[Group, ...]":
+        """Scores of the rows of each label, or of each range of targets."""
+        return ()
+
+    def calibration(self, logits: "Floats", targets: "NDArray[Any]") -> "Calibration | None":
+        """Whether what the model says of its answers is so."""
+        return None
 
     def metric(self, name: str) -> "Metric":
         """Raises EdgekdError with the nearest name where the task has no such metric."""

@@ -17,7 +17,8 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from edgekd import report_files, study_files
+from edgekd import compare_files, report_files, study_files
+from edgekd.comparing import Pair
 from edgekd.report import Report
 from edgekd.study_results import Results
 
@@ -65,6 +66,27 @@ class Terminal:
         header, rows = study_files.table(results, results.summaries())
         self._table(header, rows, {"variant"})
 
+    def comparison(self, pairs: Sequence[Pair]) -> None:
+        """Runs against the first."""
+        header, rows = compare_files.table(pairs)
+        self._table(header, rows, {"artifact", "device"})
+        for note in compare_files.notes(pairs):
+            self.say(note)
+
+    def history(self, found: Sequence[tuple[str, Report | None]]) -> None:
+        """A line a run."""
+        rows = []
+        for name, report in found:
+            if report is None:
+                rows.append([name, "-", "not finished", "-", "-", "-"])
+                continue
+            last = report.steps[-1]
+            score = f"{last.score.metric} {last.score.value:.4f}" if last.score else "-"
+            size = f"{last.model_size / 1e6:.1f} MB"
+            state = "refused" if report.refused else "passed"
+            rows.append([name, report.when[:16].replace("T", " "), state, last.step, score, size])
+        self._table(["run", "when (UTC)", "", "last artifact", "score", "model"], rows, {"run", "", "last artifact"})
+
     def columns(self, header: Sequence[str], rows: Sequence[Sequence[str]], left: Container[str]) -> None:
         """A table; the columns named in `left` hold words."""
         self._table(header, rows, left)
@@ -79,8 +101,8 @@ class Terminal:
         self._table([header[number] for number in chosen], shown, {"step", "device", "gates"})
 
     def show(self, folder: Path) -> None:
-        """Where the report lies, after a run that did not end well."""
-        self.say(f"Report: {folder / report_files.MARKDOWN}")
+        """Where the report lies."""
+        self.say(f"Report: {folder / report_files.MARKDOWN}, {folder / report_files.HTML}")
 
     def _table(self, header: Sequence[str], rows: Sequence[Sequence[str]], left: Container[str]) -> None:
         shown = Table(box=None, pad_edge=False)

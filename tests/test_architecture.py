@@ -12,7 +12,7 @@ import edgekd
 ROOT = Path(edgekd.__file__).parent
 # From the ground up; files on one floor do not import each other.
 FLOORS = [
-    ["edgekd", "errors", "resident", "machine", "cache"],
+    ["edgekd", "errors", "resident", "machine", "cache", "examination"],
     [
         "options",
         "artifact",
@@ -34,7 +34,7 @@ FLOORS = [
         "openvino_graph",
         "tflite_graph",
     ],
-    ["start", "task", "store", "runtime", "connection", "hub", "embedded.acceptability", "tokens", "isolated"],
+    ["start", "task", "store", "runtime", "connection", "hub", "embedded.acceptability", "tokens", "isolated", "svg"],
     ["provider", "shell", "agent"],
     [
         "tasks.*",
@@ -45,9 +45,23 @@ FLOORS = [
         "augmentation_options",
         "validation",
         "extras",
+        "report_rows",
     ],
+    [
+        "page.chain",
+        "page.curves",
+        "page.intervals",
+        "page.labels",
+        "page.templates",
+        "page.latencies",
+        "page.reliability",
+        "page.sensitivity",
+    ],
+    ["page.cells", "page.frontier", "page.verdict"],
+    ["page.render"],
     ["tables", "report_files", "study_picture"],
-    ["data", "study_files"],
+    ["data", "study_files", "survey"],
+    ["new_recipe"],
     ["stage"],
     ["kd.losses.*", "kd.mappings", "kd.adaptive_mappings"],
     ["kd.phase", "kd.parts", "kd.heap", "kd.narrowing", "kd.words", "kd"],
@@ -62,15 +76,29 @@ FLOORS = [
     ["fallback", "nncf_control"],
     ["quantizing"],
     ["stages.*", "worker", "apart", "board"],
-    ["measure", "recipe"],
+    ["measure", "examining", "answers", "recipe"],
     ["study_axes"],
     ["study"],
-    ["assess", "plan", "predicting", "selftest", "explaining", "bench", "doctor", "bundle_card", "bundle_requirements"],
-    ["bundle_predict"],
+    [
+        "assess",
+        "bench",
+        "comparing",
+        "doctor",
+        "installation",
+        "schema",
+        "plan",
+        "predicting",
+        "selftest",
+        "explaining",
+        "bundle_card",
+        "bundle_requirements",
+    ],
+    ["bundle_predict", "compare_files", "history"],
     ["bundle"],
     ["pipeline", "terminal", "study_plan", "bench_files"],
-    ["studying"],
-    ["cli_devices"],
+    ["studying", "api"],
+    ["cli_options"],
+    ["cli_devices", "cli_help", "cli_new", "cli_runs"],
     ["cli"],
     ["__main__"],
 ]
@@ -126,10 +154,22 @@ def test_a_file_imports_only_from_lower_floors(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["plan", "{recipe}"], ["explain"], ["explain", "distill"], ["report", "{run}"]]
+    "arguments",
+    [
+        ["--help"],
+        ["plan", "{recipe}"],
+        ["explain"],
+        ["explain", "distill"],
+        ["report", "{run}"],
+        ["report", "{run}", "--format", "html"],
+        ["report", "{run}", "--format", "csv"],
+        ["runs", "list", "--runs", "{runs}"],
+        ["doctor"],
+        ["schema"],
+    ],
 )
 def test_quick_commands_load_nothing_heavy(arguments: list[str], ran) -> None:  # type: ignore[no-untyped-def]
-    given = [text.format(recipe=ran.recipe, run=ran.folder) for text in arguments]
+    given = [text.format(recipe=ran.recipe, run=ran.folder, runs=ran.runs) for text in arguments]
     code = (
         "import sys; sys.argv = ['edgekd', *sys.argv[1:]]\n"
         "from edgekd.cli import main\n"

@@ -11,22 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from edgekd import cli
 from tests.conftest import Ran
-
-
-@pytest.fixture
-def edgekd(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    """Runs the command in this process: exit code, standard output, standard error."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["edgekd", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        out, err = capsys.readouterr()
-        return int(ended.value.code or 0), out, err
-
-    return call
 
 
 def test_run_and_plan(edgekd: Callable[..., tuple[int, str, str]], ran: Ran) -> None:

@@ -16,7 +16,9 @@ def test_the_reference_is_not_stale() -> None:
     assert (ROOT / "docs" / "reference.md").read_text() == generated, "type: make docs"
 
 
-@pytest.mark.parametrize("file", ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/studies.md"])
+@pytest.mark.parametrize(
+    "file", ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/studies.md", "docs/reports.md"]
+)
 def test_commands_and_links_exist(file: str) -> None:
     text = (ROOT / file).read_text()
     for name in re.findall(r"edgekd ([a-z]+)\b(?= [A-Z\[]| [a-z]+/)", text):

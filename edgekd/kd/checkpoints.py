@@ -5,7 +5,8 @@ import math
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from edgekd.kd.phase import Phase
 from edgekd.store import sync_tree
 
 _POSITION = "position.json"
+_PARTS = 10  # of an epoch, each with a mean loss
 
 
 @dataclass
@@ -26,18 +28,26 @@ class Position:
     step: int
     history: list[dict[str, Any]]
     sums: dict[str, float]
+    losses: list[float] = field(default_factory=list)  # of the epoch's steps so far
 
     def count(self, phase: Phase, terms: dict[str, float], steps: int) -> None:
         """A step is done; at an epoch's end its means are recorded. Raises EdgekdError where the loss is no number."""
         self.step += 1
         for name, value in terms.items():
             self.sums[name] = self.sums.get(name, 0.0) + value
+        self.losses.append(terms["loss"])
         if not math.isfinite(self.sums["loss"]):
             raise EdgekdError(f"the loss of phase '{phase.name}' is no longer a number", "Lower its learning_rate.")
         if self.step % steps == 0:
             means = {name: value / steps for name, value in self.sums.items()}
-            self.history.append({"phase": phase.name, "epoch": self.step // steps, **means})
-            self.sums = {}
+            self.history.append({"phase": phase.name, "epoch": self.step // steps, **means, "course": self._course()})
+            self.sums, self.losses = {}, []
+
+    def _course(self) -> list[float]:
+        """Mean losses of the epoch's tenths, to five digits: the curve within an epoch, in a line of training.json."""
+        edges = [round(part * len(self.losses) / _PARTS) for part in range(_PARTS + 1)]
+        spans = [self.losses[start:end] for start, end in pairwise(edges)]
+        return [float(f"{sum(span) / len(span):.5g}") for span in spans if span]
 
 
 def weights(learner: nn.Module) -> dict[str, Tensor]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import transformers
 
-from edgekd.artifact import TOKENIZER
+from edgekd.artifact import TOKENIZER, TRAINING
 from edgekd.data import Data
 from edgekd.errors import EdgekdError
 from edgekd.kd import encoder
@@ -90,14 +90,14 @@ def fit(
     checkpoint_s: float,
     cache_gb: float = 0.0,
 ) -> Mapping[str, Any]:
-    """Train and fill job.out with config.json, model.safetensors and training.json (mean losses of each epoch)."""
+    """Train and fill job.out with config.json, model.safetensors and training.json (losses of each epoch)."""
     training = Training(
         learner, phases, rows, job.seed, job.scratch, job.progress, precision, checkpoint_s, cache_bytes=cache_gb * 1e9
     )
     history = training.run()
     student: Any = learner.student
     encoder.save(student, job.out)
-    (job.out / "training.json").write_text(json.dumps(history, indent=1) + "\n")
+    (job.out / TRAINING).write_text(json.dumps(history, indent=1) + "\n")
     return {"parameters": sum(parameter.numel() for parameter in student.parameters())}
 
 

@@ -99,7 +99,7 @@ class Training:
     cache_bytes: float = 4e9
 
     def run(self) -> list[dict[str, Any]]:
-        """One record an epoch: its phase, its number, the mean of each loss term."""
+        """One record an epoch: its phase, its number, the mean of each loss term, the loss of each tenth (`course`)."""
         # An earlier training in this process may have had another precision.
         AcceleratorState._reset_state(reset_partial_state=True)
         # A phase's terms leave parts of the learner without a gradient.

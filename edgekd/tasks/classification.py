@@ -4,12 +4,23 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from edgekd.errors import EdgekdError, nearest
+from edgekd.examination import Calibration, Group
 from edgekd.task import Task
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from edgekd.task import Floats
+
+
+def _chances(logits: "Floats") -> "NDArray[Any]":
+    """Softmax: (rows, outputs) -> (rows, outputs)."""
+    import numpy as np
+
+    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
+    chances: NDArray[Any] = shifted / shifted.sum(axis=1, keepdims=True)
+    return chances
 
 
 def _accuracy(predicted: "NDArray[Any]", true: "NDArray[Any]") -> float:
@@ -56,17 +67,49 @@ class Classification(Task):
         return found
 
     def decode(self, logits: "Floats", labels: Sequence[str]) -> list[dict[str, Any]]:
-        import numpy as np
-
-        shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
-        chances = shifted / shifted.sum(axis=1, keepdims=True)
         return [
             {
                 "label": labels[int(row.argmax())],
                 "scores": {name: round(float(p), 6) for name, p in zip(labels, row, strict=True)},
             }
-            for row in chances
+            for row in _chances(logits)
         ]
 
     def agreement(self, ours: "Floats", theirs: "Floats") -> float:
         return float((self.predictions(ours) == self.predictions(theirs)).mean())
+
+    def losses(self, logits: "Floats", targets: "NDArray[Any]") -> "NDArray[Any]":
+        """Cross-entropy."""
+        import numpy as np
+
+        likely: NDArray[Any] = -np.log(np.maximum(_chances(logits)[np.arange(len(targets)), targets], 1e-12))
+        return likely
+
+    def right(self, logits: "Floats", targets: "NDArray[Any]") -> "NDArray[np.bool_]":
+        found: NDArray[np.bool_] = self.predictions(logits) == targets
+        return found
+
+    def told(self, logits: "Floats", targets: "NDArray[Any]", labels: Sequence[str]) -> list[tuple[str, str]]:
+        chances = _chances(logits)
+        sure = zip(chances.argmax(axis=1), chances.max(axis=1), targets, strict=True)
+        return [(labels[int(target)], f"{labels[int(answer)]} ({chance:.2f})") for answer, chance, target in sure]
+
+    def groups(self, logits: "Floats", targets: "NDArray[Any]", labels: Sequence[str]) -> tuple[Group, ...]:
+        """F1, precision and recall of each label."""
+        from sklearn.metrics import precision_recall_fscore_support
+
+        numbers = range(len(labels))
+        found = precision_recall_fscore_support(targets, self.predictions(logits), labels=numbers, zero_division=0.0)
+        return tuple(
+            Group(name, int(rows), {"F1": float(f1), "precision": float(precision), "recall": float(recall)})
+            for name, precision, recall, f1, rows in zip(labels, *found, strict=True)
+        )
+
+    def calibration(self, logits: "Floats", targets: "NDArray[Any]") -> Calibration:
+        """Confidence of the answer against how often it is right, in 15 bins of equal width as Guo et al. 2017 have."""
+        import numpy as np
+
+        said, true = _chances(logits).max(axis=1), self.right(logits, targets)
+        return Calibration.of(
+            said, true, [float(edge) for edge in np.linspace(0, 1, 16)], ("confidence", "share right")
+        )

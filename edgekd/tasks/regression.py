@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from edgekd.errors import EdgekdError
+from edgekd.examination import Calibration, Group
 from edgekd.task import Task
 
 if TYPE_CHECKING:
@@ -62,3 +63,40 @@ class Regression(Task):
         reference = self.predictions(theirs)
         span = float(reference.max() - reference.min()) or 1.0
         return float((np.abs(self.predictions(ours) - reference) <= 0.05 * span).mean())
+
+    def losses(self, logits: "Floats", targets: "NDArray[Any]") -> "NDArray[Any]":
+        """Absolute difference."""
+        off: NDArray[Any] = abs(self.predictions(logits) - targets)
+        return off
+
+    def told(self, logits: "Floats", targets: "NDArray[Any]", labels: Sequence[str]) -> list[tuple[str, str]]:
+        return [
+            (f"{target:.4g}", f"{value:.4g}") for target, value in zip(targets, self.predictions(logits), strict=True)
+        ]
+
+    def groups(self, logits: "Floats", targets: "NDArray[Any]", labels: Sequence[str]) -> tuple[Group, ...]:
+        """Mean errors by quarters of the targets; equal targets stay together."""
+        import numpy as np
+
+        off = self.predictions(logits) - targets
+        edges = np.unique(np.quantile(targets, [0, 0.25, 0.5, 0.75, 1]))
+        place = np.digitize(targets, edges[1:-1], right=True)
+        return tuple(
+            Group(
+                f"{targets[place == number].min():.4g} to {targets[place == number].max():.4g}",
+                int((place == number).sum()),
+                {
+                    "mean absolute error": float(abs(off[place == number]).mean()),
+                    "mean error": float(off[place == number].mean()),
+                },
+            )
+            for number in np.unique(place)
+        )
+
+    def calibration(self, logits: "Floats", targets: "NDArray[Any]") -> Calibration:
+        """Mean value predicted against mean label, by tenths of the predictions."""
+        import numpy as np
+
+        said = self.predictions(logits)
+        edges = [float(edge) for edge in np.unique(np.quantile(said, np.linspace(0, 1, 11)))]
+        return Calibration.of(said, targets, edges, ("mean value predicted", "mean label"))

@@ -98,6 +98,9 @@ def test_distillation_lowers_every_term(learner: Callable[[], Learner], tmp_path
     history = Training(learner(), [phase], ROWS[:1], 5, tmp_path, quiet).run()
     for term in ("embedding", "hidden", "attention"):
         assert history[-1][term] < 0.9 * history[0][term], term
+    # The parts of an epoch (it has 5 steps) are its steps here, and their mean is the epoch's.
+    assert [len(record["course"]) for record in history] == [5] * 12
+    assert sum(history[0]["course"]) / 5 == pytest.approx(history[0]["loss"], rel=1e-4)
     total = sum(history[0][term] for term in ("embedding", "hidden", "attention"))
     assert history[0]["loss"] == pytest.approx(total, rel=1e-4)
 

@@ -55,7 +55,7 @@ def test_ernie_tinys_stages_change_teacher_data_and_objective(
     facts = stage.run(made)
     assert [record["phase"] for record in history(made)[::2]] == ["gd", "ged", "tad", "tsd"]
     latent = {"embedding", "hidden", "attention"}
-    terms = {record["phase"]: set(record) - {"phase", "epoch", "loss"} for record in history(made)}
+    terms = {record["phase"]: set(record) - {"phase", "epoch", "loss", "course"} for record in history(made)}
     assert terms == {"gd": latent, "ged": latent, "tad": latent, "tsd": latent | {"soft", "hard"}}
     said = {phase["name"]: (phase["teacher"], phase["data"]) for phase in facts["phases"]}
     assert said["gd"] == ("pretrained", "general") and said["ged"] == ("tuned", "general")

@@ -1,0 +1,48 @@
+"""edgekd from Python: `from edgekd import Recipe, run, load`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from edgekd import pipeline
+from edgekd.assess import Watcher
+from edgekd.predicting import Model
+from edgekd.recipe import Recipe
+from edgekd.report import Report
+from edgekd.store import Store
+
+
+class Silent:
+    """A watcher that tells nobody."""
+
+    def say(self, text: str) -> None:
+        pass
+
+    def progress(self, label: str, done: float, total: float) -> None:
+        pass
+
+
+def run(
+    recipe: Recipe | Path | str,
+    runs: Path | str = "runs",
+    store: Path | str | None = None,
+    settings: Sequence[str] = (),
+    time_again: bool = False,
+    watcher: Watcher | None = None,
+) -> Report:
+    """Run a recipe, or the one that a file holds, as `edgekd run` does; the report and links go to RUNS/NAME.
+
+    `settings` override a file's fields, such as "steps.student.epochs=1". The report's times are in seconds, its sizes
+    in bytes. Raises EdgekdError for anything wrong in the recipe or on the machine, and its RefusedError where an
+    artifact fails a gate, after the report is written.
+    """
+    found = recipe if isinstance(recipe, Recipe) else Recipe.read(recipe, settings)
+    kept = Store(Path(store or Path(runs) / ".store").absolute())
+    return pipeline.run(found, kept, Path(runs), watcher or Silent(), time_again)
+
+
+def load(folder: Path | str) -> Model:
+    """An artifact of a run, such as load("runs/cola_int8/onnx_int8"), ready to `predict`.
+
+    Raises EdgekdError where the folder is no sound artifact, or its runtime is not installed.
+    """
+    return Model(folder)

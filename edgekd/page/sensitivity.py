@@ -1,0 +1,38 @@
+"""What quantizing each layer alone does to the outputs, as bars."""
+
+from collections.abc import Container, Sequence
+from xml.sax.saxutils import escape
+
+from edgekd.svg import label, tag
+
+_BAR, _BARS, _LETTER = 20, 200, 6.6  # pixels
+_MOST, _LETTERS = 24, 44  # layers that are shown, and how much of a name
+
+
+def ranking(found: Sequence[tuple[str, float]], floats: Container[str]) -> str:
+    """A bar a layer: what quantizing it alone does to the outputs; hollow where it was left in float."""
+    shown = sorted(found, key=lambda entry: -entry[1])[:_MOST]
+    left = 12 + _LETTER * max(len(_cut(name)) for name, _ in shown)
+    most = max(change for _, change in shown) or 1.0
+    drawn = []
+    for number, (name, change) in enumerate(shown):
+        y = 4 + _BAR * number
+        told = f"{name}: {change:.4g}{', left in float' if name in floats else ''}"
+        kind = "bar float" if name in floats else "bar"
+        size = max(1.0, _BARS * change / most)
+        drawn.append(label(left - 8, y + 14, _cut(name), class_="tick", text_anchor="end"))
+        drawn.append(tag("rect", tag("title", escape(told)), x=left, y=y + 3, width=size, height=_BAR - 6, class_=kind))
+        drawn.append(label(left + size + 6, y + 14, f"{change:.3g}", class_="tick"))
+    return tag(
+        "svg",
+        "".join(drawn),
+        viewBox=f"0 0 {left + _BARS + 64:.0f} {8 + _BAR * len(shown)}",
+        class_="plot ranking",
+        role="img",
+        aria_label="sensitivity of layers",
+    )
+
+
+def _cut(name: str) -> str:
+    """The end of a long name, which is what tells layers apart."""
+    return name if len(name) <= _LETTERS else "..." + name[-_LETTERS:]

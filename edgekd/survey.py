@@ -1,0 +1,143 @@
+"""A user's own file, looked at before a recipe is written for it: which columns, which task, and what to beware of."""
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from edgekd.data_options import DataOptions
+from edgekd.errors import EdgekdError, nearest
+from edgekd.tables import Table, Tables, from_files
+
+_LABEL_NAMES = ("label", "labels", "target", "class", "category", "sentiment", "stars", "rating", "score")
+_MOST_LABELS = 50  # distinct values, above which words are taken for texts
+_FEW, _RARE = 200, 20  # rows in all, and of a label, that are few to learn from
+_UNEVEN = 4  # times the rarest label, from which accuracy flatters
+_PIECES = 1.5  # tokens a word of a text, and three around them
+_LENGTHS = (32, 64, 128, 256, 512)
+_LOOKED_AT, _OTHERS = 500, 0.01  # texts whose letters are counted; their share that English does not have
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a recipe for the file says; `advice` is a sentence each."""
+
+    text: tuple[str, ...]
+    label: str
+    task: str
+    metric: str
+    max_length: int
+    rows: int
+    foreign: bool
+    advice: tuple[str, ...]
+
+
+def survey(source: str, text: Sequence[str] = (), label: str = "", task: str = "") -> Survey:
+    """Look at the train split of a file or folder; what is not given is guessed.
+
+    Raises EdgekdError where it cannot be read, a column is not there, or nothing in it looks like a text or a label.
+    """
+    options = DataOptions(source=source, text=tuple(text) or ("text",), label=label or "label")
+    tables = from_files(options, 42)
+    table = tables.train
+    for name in (*text, *filter(None, [label])):
+        if name not in table:
+            raise EdgekdError(f"{source} has no column '{name}'", nearest(name, table))
+    label = label or _label(source, table, text)
+    text = tuple(text) or (_text(source, table, label),)
+    cells = [str(cell).strip() for cell in table[label] if not _empty(cell)]
+    if not cells:
+        raise EdgekdError(f"column '{label}' of {source} is empty", "Name another: --label COLUMN.")
+    counts = Counter(cells)
+    task = task or ("regression" if _measured(cells) else "classification")
+    metric = "accuracy" if len(counts) == 2 and not _uneven(counts) else "macro_f1"
+    tokens = _tokens(table, text)
+    length = next((size for size in _LENGTHS if size >= tokens[int(0.98 * (len(tokens) - 1))]), _LENGTHS[-1])
+    foreign = _foreign(table, text)
+    advice = [*_missing(tables, (*text, label)), *_texts(tokens, length, foreign)]
+    if task == "classification":
+        advice += _labels(counts)
+    return Survey(
+        text, label, task, "pearson" if task == "regression" else metric, length, len(tokens), foreign, tuple(advice)
+    )
+
+
+def _label(source: str, table: Table, text: Sequence[str]) -> str:
+    """The column with a label's name, else the one with the fewest values that repeat."""
+    others = [name for name in table if name not in text]
+    named = [name for wanted in _LABEL_NAMES for name in others if name.lower() == wanted]
+    few = sorted((len(set(map(str, table[name]))), name) for name in others)
+    found = named or [name for count, name in few if 1 < count <= min(_MOST_LABELS, len(table[name]) // 2)]
+    if not found:
+        raise EdgekdError(f"no column of {source} looks like a label", f"Name it: --label, one of {', '.join(table)}.")
+    return found[0]
+
+
+def _text(source: str, table: Table, label: str) -> str:
+    """The column with the longest cells."""
+    lengths = {name: sum(len(str(cell)) for cell in table[name]) for name in table if name != label}
+    if not lengths:
+        raise EdgekdError(f"no column of {source} looks like a text", f"Name it: --text, one of {', '.join(table)}.")
+    return max(lengths, key=lambda name: lengths[name])
+
+
+def _measured(cells: Sequence[str]) -> bool:
+    """Whether the cells are numbers on a scale, and no numbers of labels."""
+    try:
+        values = [float(cell) for cell in cells]
+    except ValueError:
+        return False
+    whole = all(math.isfinite(value) and value == int(value) for value in values)
+    return not whole or len(set(values)) > _MOST_LABELS
+
+
+def _tokens(table: Table, text: Sequence[str]) -> list[float]:
+    """About how many tokens each row has, in rising order."""
+    rows = zip(*(table[name] for name in text), strict=True)
+    return sorted(_PIECES * sum(len(str(cell).split()) for cell in row) + 3 for row in rows)
+
+
+def _foreign(table: Table, text: Sequence[str]) -> bool:
+    """Whether letters occur that English does not have."""
+    letters = [letter for name in text for cell in table[name][:_LOOKED_AT] for letter in str(cell) if letter.isalpha()]
+    return sum(not letter.isascii() for letter in letters) > _OTHERS * len(letters)
+
+
+def _uneven(counts: Counter[str]) -> bool:
+    return max(counts.values()) > _UNEVEN * min(counts.values())
+
+
+def _missing(tables: Tables, columns: Sequence[str]) -> Iterator[str]:
+    for name in columns:
+        for role in ("train", "dev"):
+            if found := [row for row, cell in enumerate(tables[role].get(name, [])) if _empty(cell)]:
+                where = tables.place(role, found[0])
+                yield (
+                    f"column '{name}' has no value in {len(found)} rows of {role}, the first at {where}: a run stops "
+                    "there. Fill them in, or drop these rows."
+                )
+
+
+def _texts(tokens: Sequence[float], length: int, foreign: bool) -> Iterator[str]:
+    if len(tokens) < _FEW:
+        yield f"{len(tokens)} rows are few to learn from, and scores on the rows held out say little."
+    if cut := sum(count > length for count in tokens):
+        yield f"about {cut} of {len(tokens)} texts are longer than max_length, {length} tokens, and are cut there."
+    if foreign:
+        yield "the texts are not all English: the teacher is a multilingual encoder, which needs the model hub."
+
+
+def _labels(counts: Counter[str]) -> Iterator[str]:
+    if len(counts) < 2:
+        yield f"the only label is '{next(iter(counts))}': a classification needs two."
+    if rare := [f"'{name}' ({count})" for name, count in counts.items() if count < _RARE]:
+        yield f"labels with few rows are hardly learnt: {', '.join(rare[:5])}{' ...' if len(rare) > 5 else ''}."
+    if _uneven(counts):
+        name, most = counts.most_common(1)[0]
+        share = most / counts.total()
+        yield f"labels are uneven, always '{name}' would be right in {share:.0%}: macro_f1 counts every label alike."
+
+
+def _empty(cell: Any) -> bool:
+    return cell is None or cell != cell or not str(cell).strip()

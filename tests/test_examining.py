@@ -1,0 +1,75 @@
+"""Answers from nearer, against values computed by hand."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from edgekd import examining
+from edgekd.data import Split
+from edgekd.examination import Bin, Calibration
+from edgekd.task import TASKS
+
+# Confidences 0.75 and 0.5 + of two labels: logit differences of log 3 and log 1.5.
+LOGITS = np.array([[0, np.log(3)], [np.log(3), 0], [0, np.log(1.5)], [np.log(3), 0]])
+TARGETS = np.array([1, 1, 1, 0])
+DEV = Split((("one",), ("two",), ("three",), ("x" * 500,)), TARGETS)
+
+
+def test_classification() -> None:
+    task = TASKS.get("classification")()
+    found = examining.examine(task, LOGITS, DEV, ("no", "yes"))
+    assert [(group.name, group.rows) for group in found.groups] == [("no", 1), ("yes", 3)]
+    # "no" is answered twice, once rightly; "yes" twice, both rightly, of three.
+    assert found.groups[0].scores == pytest.approx({"F1": 2 / 3, "precision": 0.5, "recall": 1.0})
+    assert found.groups[1].scores == pytest.approx({"F1": 0.8, "precision": 1.0, "recall": 2 / 3})
+    assert found.calibration is not None
+    # Confidence 0.6 once, right; 0.75 three times, right twice: (0.4 + 3 (0.75 - 2/3)) / 4.
+    assert found.calibration.error == pytest.approx((0.4 + 3 * (0.75 - 2 / 3)) / 4)
+    assert [part.rows for part in found.calibration.bins] == [1, 3]
+    worst = found.worst[0]
+    assert (worst.row, worst.texts, worst.expected, worst.answer) == (2, ("two",), "yes", "no (0.75)")
+    assert worst.loss == pytest.approx(np.log(4))
+    assert [example.row for example in found.worst[:2]] == [2, 3] and len(found.worst[3].texts[0]) == 404
+
+
+def test_regression() -> None:
+    task = TASKS.get("regression")()
+    targets = np.array([0.0, 1, 2, 3, 4, 5, 6, 7])
+    logits = (targets + np.array([0, 0, 0, 0, 1, -1, 2, 2]))[:, None]
+    found = examining.examine(task, logits, Split(tuple((str(row),) for row in range(8)), targets), ())
+    assert [(group.name, group.rows) for group in found.groups] == [
+        ("0 to 1", 2),
+        ("2 to 3", 2),
+        ("4 to 5", 2),
+        ("6 to 7", 2),
+    ]
+    assert found.groups[2].scores == {"mean absolute error": 1.0, "mean error": 0.0}
+    assert (found.worst[0].row, found.worst[0].expected, found.worst[0].answer) == (7, "6", "8")
+
+
+def test_bins_hold_the_edge_above_them() -> None:
+    said, true = np.array([0.0, 0.5, 0.6, 1.0]), np.array([0, 1, 1, 1])
+    found = Calibration.of(said, true, [0, 0.5, 1], ("a", "b"))
+    assert found.bins == (Bin(0.25, 0.5, 2), Bin(0.8, 1.0, 2))
+    assert found.error == pytest.approx(0.225)
+
+
+def test_intervals_are_the_bootstraps_of_scipy() -> None:
+    task = TASKS.get("classification")()
+    draw = np.random.default_rng(3)
+    targets = draw.integers(0, 2, 300)
+    answers = np.where(draw.random(300) < 0.8, targets, 1 - targets)
+    ours = examining.interval(examining.redrawn(task, "accuracy", np.eye(2)[answers], targets, 2000))
+    right = (answers == targets).astype(float)
+    theirs = stats.bootstrap((right,), np.mean, method="percentile", n_resamples=2000, rng=1).confidence_interval
+    assert ours == pytest.approx((theirs.low, theirs.high), abs=0.01)
+
+
+def test_the_same_rows_are_drawn_for_every_artifact() -> None:
+    task = TASKS.get("classification")()
+    ours = examining.redrawn(task, "accuracy", LOGITS, TARGETS)
+    assert examining.redrawn(task, "accuracy", 2 * LOGITS, TARGETS) == ours
+    better = np.array(examining.redrawn(task, "accuracy", np.eye(2)[TARGETS], TARGETS))
+    low, high = examining.interval(better - ours) or (1, 0)
+    assert 0 <= low <= 0.25 <= high <= 1 and (better >= ours).all()
+    assert examining.interval([0.5, float("nan")]) is None

@@ -1,0 +1,75 @@
+"""Runs that lie in a folder, what a store holds for none of them, and edgekd from Python."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import edgekd as package
+from edgekd import history
+from edgekd.errors import EdgekdError
+from edgekd.store import Store
+from tests.conftest import Ran
+
+
+@pytest.fixture
+def copied(ran: Ran, tmp_path: Path) -> tuple[Path, Store]:
+    """The finished run and its store, to be spoilt."""
+    runs = tmp_path / "runs"
+    shutil.copytree(ran.runs, runs, symlinks=True)
+    return runs, Store(runs / ".store")
+
+
+def test_a_run_is_listed_and_removed_with_what_edgekd_wrote_alone(
+    edgekd: Callable[..., tuple[int, str, str]], copied: tuple[Path, Store]
+) -> None:
+    runs, store = copied
+    code, out, _ = edgekd("runs", "list", "--runs", runs)
+    assert code == 0 and "passed" in out and "onnx_int8" in out
+    assert edgekd("runs", "show", "small", "--runs", runs)[1] == (runs / "small" / "report.md").read_text()
+    (runs / "small" / "notes.txt").write_text("mine")
+    code, _, err = edgekd("runs", "rm", "smal", "--runs", runs)
+    assert code == 1 and "Did you mean 'small'?" in err
+    assert edgekd("runs", "rm", "small", "--runs", runs)[0] == 0
+    assert [file.name for file in (runs / "small").iterdir()] == ["notes.txt"]
+    assert len(list((store.root / "artifacts").iterdir())) == 4
+
+
+def test_the_store_is_cleaned_of_what_no_run_needs(
+    edgekd: Callable[..., tuple[int, str, str]], copied: tuple[Path, Store]
+) -> None:
+    runs, store = copied
+    assert history.garbage(store, [runs]).artifacts == ()
+    # Without its report and the links to the rest, a run needs the file that is left and all it was made from.
+    (runs / "small" / "report.json").unlink()
+    for name in ("teacher", "student", "onnx_int8"):
+        (runs / "small" / name).unlink()
+    last = history.garbage(store, [runs])
+    assert len(last.artifacts) == 1 and store.load(last.artifacts[0]).manifest.stage == "quantize_onnx"
+    (runs / "small" / "onnx").unlink()
+    store.scratch("draft")
+    code, out, _ = edgekd("runs", "gc", "--runs", runs)
+    assert code == 0 and "needs 4 artifacts and 1 drafts" in out
+    assert len(list((store.root / "artifacts").iterdir())) == 4  # only told
+    busy = last.artifacts[0]
+    with store.lock(busy):
+        assert edgekd("runs", "gc", "--runs", runs, "--yes")[0] == 0
+    assert [path.name for path in (store.root / "artifacts").iterdir()] == [busy]
+    assert not list((store.root / "scratch").iterdir()) and list((store.root / "measured").iterdir())
+    assert edgekd("runs", "gc", "--runs", runs / "nowhere")[0] == 1
+
+
+def test_from_python(ran: Ran) -> None:
+    assert package.run(ran.recipe, ran.runs).steps[-1].step == "onnx_int8"
+    assert package.Recipe.read(ran.recipe, ["seed=3"]).seed == 3
+    with package.load(ran.folder / "onnx_int8") as model:
+        assert model.labels == ("no", "yes")
+        found = model.predict(["the cat not sees a dog .", ("the cat sees a dog .",)])
+        assert [answer["label"] for answer in found] == ["no", "yes"]
+        with pytest.raises(EdgekdError, match="takes a list"):
+            model.predict("the cat")
+        with pytest.raises(EdgekdError, match="2 sentences given"):
+            model.predict([("a", "b")])
+    with pytest.raises(ImportError):
+        from edgekd import nothing  # type: ignore[attr-defined] # noqa: F401

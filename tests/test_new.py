@@ -1,0 +1,78 @@
+"""edgekd new recipe, on files that nobody prepared."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from edgekd.errors import EdgekdError
+from edgekd.new_recipe import TARGETS
+from edgekd.recipe import Recipe
+from edgekd.survey import survey
+from tests.conftest import sentences, write_csv
+
+
+def reviews(file: Path, rows: int = 300) -> Path:
+    return write_csv(
+        file,
+        [{"id": str(row), "review": f"the film {row} was long", "stars": str(row % 2 + 1)} for row in range(rows)],
+    )
+
+
+@pytest.mark.parametrize("target", sorted(TARGETS))
+def test_the_recipe_is_one_that_edgekd_reads(
+    edgekd: Callable[..., tuple[int, str, str]], tmp_path: Path, target: str
+) -> None:
+    data, out = reviews(tmp_path / "my.csv"), tmp_path / "my reviews.yaml"
+    flags = ("--data", data, "--text", "review", "--label", "stars", "--target", target, "--out", out)
+    code, told, _ = edgekd("new", "recipe", *flags)
+    assert code == 0 and "classification of review, label stars, 270 rows" in told and "mind" not in told
+    read = Recipe.read(out, online=True)
+    assert read.name == "my_reviews" and read.data.metric == "accuracy" and read.data.max_length == 32
+    assert [step.stage.name() for step in read.steps[:2]] == ["finetune", "distill"]
+    assert read.steps[-1].stage.name().endswith(target)
+    assert edgekd("new", "recipe", *flags)[0] == 1  # nothing is overwritten
+
+
+def test_columns_and_task_are_guessed(tmp_path: Path) -> None:
+    found = survey(str(reviews(tmp_path / "a.csv")))
+    assert (found.text, found.label, found.task) == (("review",), "stars", "classification")
+    rows = [{"one": "a b c", "two": "d e", "how_alike": f"{number / 7:.3f}"} for number in range(300)]
+    found = survey(str(write_csv(tmp_path / "b.csv", rows)), ("one", "two"), "how_alike")
+    assert (found.task, found.metric) == ("regression", "pearson")
+    with pytest.raises(EdgekdError, match="no column 'revew'") as error:
+        survey(str(tmp_path / "a.csv"), ("revew",))
+    assert "Did you mean 'review'?" in error.value.hint
+    with pytest.raises(EdgekdError, match="looks like a label"):
+        survey(str(write_csv(tmp_path / "c.csv", [{"words": f"text {number}"} for number in range(50)])))
+
+
+def test_what_to_beware_of_is_said(tmp_path: Path) -> None:
+    rows = [{"text": "wörter für später " * 200, "label": "rare" if number < 5 else "usual"} for number in range(150)]
+    rows[100]["text"] = ""
+    found = survey(str(write_csv(tmp_path / "hard.csv", rows)))
+    said = "\n".join(found.advice)
+    assert found.metric == "macro_f1" and found.max_length == 512 and found.foreign
+    assert "column 'text' has no value in 1 rows" in said and "hard.csv:102" in said
+    for part in ("135 rows are few", "longer than max_length, 512", "multilingual", "'rare' (", "always 'usual'"):
+        assert part in said, part
+    only = survey(
+        str(write_csv(tmp_path / "only.csv", [{"text": f"a {number}", "label": "x"} for number in range(50)]))
+    )
+    assert any("the only label is 'x'" in line for line in only.advice)
+
+
+@pytest.mark.slow
+def test_a_new_recipe_runs(edgekd: Callable[..., tuple[int, str, str]], encoder: Path, tmp_path: Path) -> None:
+    data, out = write_csv(tmp_path / "own.csv", sentences(240, seed=4)), tmp_path / "own.yaml"
+    assert edgekd("new", "recipe", "--data", data, "--out", out)[0] == 0
+    settings = [
+        f"teacher.model={encoder}",
+        "teacher.learning_rate=2e-3",
+        "student.model.layers=2",
+        "student.min_kept=0",
+    ]
+    flags = [part for setting in settings for part in ("--set", setting)]
+    code, told, err = edgekd("run", out, "--runs", tmp_path / "runs", *flags)
+    assert "report.html" in told and code in {0, 1} and "bug" not in err
+    assert (tmp_path / "runs" / "own" / "report.html").is_file()
