@@ -55,7 +55,7 @@ FLOORS = [
         "page.templates",
         "page.latencies",
         "page.reliability",
-        "page.sensitivity",
+        "page.bars",
     ],
     ["page.cells", "page.frontier", "page.verdict"],
     ["page.render"],

@@ -139,6 +139,18 @@ def test_training_leaves_its_losses_in_the_report(report: Report) -> None:
     assert not by_id["onnx"].training
 
 
+def test_where_the_time_goes(report: Report) -> None:
+    assert "Where the time goes" not in text(page(report))
+    onnx = next(step for step in report.steps if step.step == "onnx")
+    spent = {"MatMul": 0.002, "Gather": 0.0005}
+    timed = replace(onnx, timings=(replace(onnx.timings[0], operators=spent),))
+    drawn = page(replace(report, steps=(timed,)))
+    assert "Where the time goes" in text(drawn) and "onnx on quick, 1 thread" in text(drawn)
+    plot = next(found for found in re.findall(r"<svg.*?</svg>", drawn, re.DOTALL) if "time by operator" in found)
+    widths = [float(bar.get("width")) for bar in ElementTree.fromstring(plot).findall("rect")]  # type: ignore[arg-type]
+    assert widths == [200.0, 50.0] and "MatMul: 2" in plot
+
+
 def test_rows_of_csv(ran: Ran, report: Report) -> None:
     lines = list(csv.DictReader(io.StringIO(report_rows.to_csv(report))))
     assert [line["step"] for line in lines] == ["teacher", "student", "onnx", "onnx_int8"]

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from textwrap import shorten
 
-from edgekd.page import cells, chain, curves, frontier, latencies, reliability, sensitivity, verdict
+from edgekd.page import bars, cells, chain, curves, frontier, latencies, reliability, verdict
 from edgekd.page.templates import fill
 from edgekd.report import Latency, Report, StepReport, Timing
 from edgekd.report_rows import Row, rows
@@ -36,7 +36,8 @@ def page(report: Report, recipe: str = "") -> str:
         places=list(_places(report)),
         chain=chain,
         reliability=reliability.reliability,
-        ranking=sensitivity.ranking,
+        ranking=bars.ranking,
+        spent=list(_spent(report)),
     )
 
 
@@ -59,6 +60,14 @@ def _devices(report: Report) -> Iterator[tuple[str, int, str, str]]:
             by_place.setdefault((timing.device, timing.threads), []).append((step.step, timing.latency))
     for (device, threads), timed in by_place.items():
         yield device, threads, latencies.spread(timed), latencies.drift(timed)
+
+
+def _spent(report: Report) -> Iterator[tuple[str, str]]:
+    """Of each artifact that was profiled: its name with the device, and where an inference's time goes."""
+    for step, timing in _timed(report):
+        if timing.operators:
+            threads = f"{timing.threads} thread{'s' * (timing.threads != 1)}"
+            yield f"{step.step} on {timing.device}, {threads}", bars.operators(timing.operators)
 
 
 def _examined(steps: Sequence[StepReport]) -> Iterator[tuple[StepReport, list[str]]]:

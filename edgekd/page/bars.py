@@ -1,16 +1,25 @@
-"""What quantizing each layer alone does to the outputs, as bars."""
+"""What layers or operators amount to, as bars, the largest first."""
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from xml.sax.saxutils import escape
 
 from edgekd.svg import label, tag
 
 _BAR, _BARS, _LETTER = 20, 200, 6.6  # pixels
-_MOST, _LETTERS = 24, 44  # layers that are shown, and how much of a name
+_MOST, _KINDS, _LETTERS = 24, 8, 44  # layers that are shown, and kinds of operators, and how much of a name
 
 
 def ranking(found: Sequence[tuple[str, float]], floats: Container[str]) -> str:
     """A bar a layer: what quantizing it alone does to the outputs; hollow where it was left in float."""
+    return _bars(found, floats, "sensitivity of layers")
+
+
+def operators(seconds: Mapping[str, float]) -> str:
+    """A bar a kind of operator: the milliseconds of an inference that it takes."""
+    return _bars([(name, 1e3 * spent) for name, spent in list(seconds.items())[:_KINDS]], (), "time by operator")
+
+
+def _bars(found: Sequence[tuple[str, float]], floats: Container[str], what: str) -> str:
     shown = sorted(found, key=lambda entry: -entry[1])[:_MOST]
     left = 12 + _LETTER * max(len(_cut(name)) for name, _ in shown)
     most = max(change for _, change in shown) or 1.0
@@ -29,7 +38,7 @@ def ranking(found: Sequence[tuple[str, float]], floats: Container[str]) -> str:
         viewBox=f"0 0 {left + _BARS + 64:.0f} {8 + _BAR * len(shown)}",
         class_="plot ranking",
         role="img",
-        aria_label="sensitivity of layers",
+        aria_label=what,
     )
 
 
