@@ -31,7 +31,7 @@ class Watcher(Protocol):
 
 @dataclass(frozen=True)
 class Assessed:
-    """An artifact with what was found: logits of the dev split (rows, outputs), score, timings, gates."""
+    """An artifact with what was found: logits of the dev split (positions, outputs), score, timings, gates."""
 
     artifact: Artifact
     logits: "NDArray[np.floating[Any]]"
@@ -131,7 +131,7 @@ class Assessor:
         return device.model_copy(update={"transport": venv})
 
     def _gates(self, tolerance: Tolerance, logits: "NDArray[np.floating[Any]]", source: Assessed) -> Iterator[Gate]:
-        """The comparisons with the source that the stage asks for, of logits (rows, outputs)."""
+        """The comparisons with the source that the stage asks for, of logits (positions, outputs)."""
         assert source.score is not None  # a source is of a format that is served
         metric, theirs = source.score.metric, source.score.value
         ours = self.data.value(logits)

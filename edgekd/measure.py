@@ -17,6 +17,7 @@ from edgekd.artifact import Artifact
 from edgekd.data import Data
 from edgekd.device import Connection, Device
 from edgekd.errors import EdgekdError
+from edgekd.reading import Reader
 from edgekd.report import Latency, Score, Timing
 from edgekd.runtime import serving
 from edgekd.tokens import Encoded
@@ -33,14 +34,15 @@ _TOKENIZER_TEXTS = 200
 def outputs(
     artifact: Artifact, data: Data, connection: Connection, progress: Progress
 ) -> "tuple[NDArray[np.float32], dict[str, Any]]":
-    """Logits of the dev split (rows, outputs) by the runtime that serves the artifact, and what its process told:
+    """Logits of the dev split (positions, outputs) by the runtime that serves the artifact, and what its process told:
     memory in bytes (peak, base, held), the precision that really ran, the libraries' versions.
     """
     import numpy as np
 
     with tempfile.TemporaryDirectory(prefix="edgekd-") as folder:
         inputs, target = Path(folder, "inputs.npz"), Path(folder, "outputs.npy")
-        tokens = data.dev.encode(artifact.path, artifact.manifest.max_length)
+        reader = Reader(artifact)
+        tokens = reader.encode(data.dev.texts)
         _pack(tokens, inputs)
         longest = Path(folder, "longest.npz")
         _pack(_longest(tokens), longest)
@@ -54,19 +56,18 @@ def outputs(
             elif record["kind"] == "progress":
                 done += record["done"]
                 progress("scoring", done, len(tokens.ids))
-        logits = np.load(target)
-    if not np.isfinite(logits).all():
-        bad = int((~np.isfinite(logits)).any(axis=1).sum())
+        given = np.load(target)
+    if not np.isfinite(given).all():
+        bad = int((~np.isfinite(given)).any(axis=1).sum())
         raise EdgekdError(
-            f"{artifact.path.name}: {bad} of {len(logits)} rows give no finite number", "Look at the step before it."
+            f"{artifact.path.name}: {bad} of {len(given)} outputs are no finite number", "Look at the step before it."
         )
-    return logits, facts
+    return reader.answers([given], tokens), facts
 
 
 def score(logits: "NDArray[np.floating[Any]]", data: Data) -> Score:
     """All of the task's metrics on dev; the recipe's own is the value. Raises EdgekdError where that is no number."""
-    predicted = data.task.predictions(logits)
-    found = {name: metric(predicted, data.dev.targets) for name, metric in data.task.metrics.items()}
+    found = {name: data.score(name, logits) for name in data.task.metrics}
     value = found.pop(data.metric)
     if not math.isfinite(value):
         raise EdgekdError(
@@ -140,12 +141,9 @@ def _sample(artifact: Artifact, data: Data, most: int) -> "tuple[Encoded, list[t
     """Dev rows in a seeded order, so that the first N show the real mix of lengths."""
     import numpy as np
 
-    from edgekd.tokens import encode, load_tokenizer
-
     rows = np.random.default_rng(0).permutation(len(data.dev))[:most]
     texts = [data.dev.texts[row] for row in rows]
-    tokenizer = load_tokenizer(artifact.path, artifact.manifest.max_length)
-    return encode(tokenizer, texts), texts[:_TOKENIZER_TEXTS]
+    return Reader(artifact).encode(texts), texts[:_TOKENIZER_TEXTS]
 
 
 def _longest(tokens: Encoded, count: int = 20) -> Encoded:

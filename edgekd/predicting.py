@@ -7,9 +7,8 @@ from typing import Any
 from edgekd.artifact import Artifact
 from edgekd.engine import Engine
 from edgekd.errors import EdgekdError
+from edgekd.reading import Reader
 from edgekd.runtime import EngineDevice
-from edgekd.task import TASKS
-from edgekd.tokens import encode, load_tokenizer
 
 
 def predict(folder: Path, texts: Iterable[tuple[str, ...]]) -> Iterator[dict[str, Any]]:
@@ -19,8 +18,7 @@ def predict(folder: Path, texts: Iterable[tuple[str, ...]]) -> Iterator[dict[str
     """
     artifact = Artifact.load(folder)
     manifest = artifact.manifest
-    task = TASKS.get(manifest.task)()
-    tokenizer = load_tokenizer(artifact.path, manifest.max_length)
+    reader = Reader(artifact)
     with Engine() as engine:
         executable = engine.compile(artifact.path, EngineDevice("cpu", 0))
         for text in texts:
@@ -29,5 +27,5 @@ def predict(folder: Path, texts: Iterable[tuple[str, ...]]) -> Iterator[dict[str
                     f"{len(text)} sentence{'s' * (len(text) != 1)} given, the model takes {len(manifest.text)}",
                     f"Give {' and '.join(manifest.text)}.",
                 )
-            logits = executable.run(encode(tokenizer, [text]).pad([0]))["logits"]
-            yield task.decode(logits, manifest.labels)[0]
+            logits = reader.run(executable, reader.encode([text]))
+            yield reader.task.decode(logits, manifest.labels, [text])[0]

@@ -1,6 +1,7 @@
 """Sentences as token ids: the Rust tokenizer of an artifact, ragged rows, padded batches, batches of similar length."""
 
-from collections.abc import Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,13 +12,22 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from edgekd.words import Span
+
+    Cut = Callable[[str], "list[Span] | None"]
+
 
 @dataclass(frozen=True)
 class Encoded:
-    """Token ids of a split's rows, ragged; `types` are 0 for the first sentence of a pair, 1 for the second."""
+    """Token ids of a split's rows, ragged; `types` are 0 for the first sentence of a pair, 1 for the second.
+
+    `places`, for tasks with an answer a word: the token with which each word of a row begins, -1 where there is none
+    (the row was cut before it).
+    """
 
     ids: "list[NDArray[np.int64]]"
     types: "list[NDArray[np.int64]]"
+    places: "list[NDArray[np.int64]] | None" = None
 
     @property
     def lengths(self) -> "NDArray[np.int64]":
@@ -55,13 +65,32 @@ def load_tokenizer(path: Path, max_length: int) -> Any:
     return tokenizer
 
 
-def encode(tokenizer: Any, texts: Sequence[Sequence[str]]) -> Encoded:
+def encode(tokenizer: Any, texts: Sequence[Sequence[str]], cut: "Cut | None" = None) -> Encoded:
+    """Texts, or pairs of them, as tokens; `cut` gives the words of a text whose places are wanted, if any are."""
     import numpy as np
 
     rows = tokenizer.encode_batch([row[0] if len(row) == 1 else tuple(row) for row in texts])
+    words = [cut(text[0]) if cut else None for text in texts]
+    places = [
+        _places(row, text[0], spans) for row, text, spans in zip(rows, texts, words, strict=True) if spans is not None
+    ]
     return Encoded(
-        [np.array(row.ids, dtype=np.int64) for row in rows], [np.array(row.type_ids, dtype=np.int64) for row in rows]
+        [np.array(row.ids, dtype=np.int64) for row in rows],
+        [np.array(row.type_ids, dtype=np.int64) for row in rows],
+        [np.array(row, dtype=np.int64) for row in places] if places else None,
     )
+
+
+def _places(row: Any, text: str, words: "list[Span]") -> list[int]:
+    """The token with which each word begins. Of tokens that hold a space before their word, the word counts."""
+    found = [-1] * len(words)
+    starts = [start for start, _ in words]
+    for token, (start, end) in enumerate(row.offsets):
+        held = text[start:end]
+        word = bisect_right(starts, start + len(held) - len(held.lstrip())) - 1
+        if held.strip() and word >= 0 and found[word] < 0:
+            found[word] = token
+    return found
 
 
 def batches(lengths: "NDArray[np.int64]", size: int, seed: int, bucket: int = 50) -> "Iterator[NDArray[np.int64]]":

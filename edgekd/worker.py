@@ -3,7 +3,8 @@
 It reads one JSON job from standard input and tells records (edgekd.records) on standard output.
 
 A job: {"do": "score" | "time", "artifact": FOLDER, "runtime": NAME, "threads": N, "inputs": FILE.npz, ...}
-    score  "longest": FILE.npz, "outputs": FILE.npy   writes logits of all rows; says memory and precision
+    score  "longest": FILE.npz, "outputs": FILE.npy   writes the outputs of all rows, one row after another: (rows,
+           outputs) or, of a model that answers for each token, (tokens, outputs); says memory and precision
     time   "runs": N, "skip": N, "max_s": S, "warmup_s": S, "texts": [...]   says the seconds of each, from row SKIP
 """
 
@@ -49,21 +50,33 @@ def main() -> None:
 
 
 def _score(job: dict[str, Any], executable: Executable, rows: list[dict[str, NDArray[Any]]]) -> float:
-    """Logits of each row alone, as it will be served: under dynamic quantization the rows of a batch share ranges.
+    """Outputs of each row alone, as it will be served: under dynamic quantization the rows of a batch share ranges.
 
     Returns the largest difference that padding makes to an output: a mask that is wrong shows nowhere else.
     """
-    logits = []
-    reused = None
+    logits, reused = [], _Reused(executable)
     for row in rows:
-        reused = executable.run(row, reused)
-        logits.append(reused["logits"][0].copy())
+        logits.append(reused.run(row)["logits"][0].copy())
         say("progress", done=1)
-    np.save(job["outputs"], np.stack(logits).astype(np.float32))
+    np.save(job["outputs"], np.concatenate([row.reshape(-1, row.shape[-1]) for row in logits]).astype(np.float32))
     order = sorted(range(len(rows)), key=lambda row: rows[row]["input_ids"].shape[1])
     chosen = order[:: -(-len(order) // 8)] + order[-1:]
     together = executable.run(_padded([rows[row] for row in chosen]))["logits"]
-    return float(np.abs(together - np.stack([logits[row] for row in chosen])).max())
+    # Of a model that answers for each token, what it says of padding counts nothing.
+    pairs = ((ours, logits[row]) for ours, row in zip(together, chosen, strict=True))
+    return max(float(np.abs(ours[: len(alone)] - alone).max()) for ours, alone in pairs)
+
+
+class _Reused:
+    """Runs rows into outputs that are allocated once: for each length, since they may be as long as the row."""
+
+    def __init__(self, executable: Executable) -> None:
+        self._executable, self._kept = executable, dict[int, dict[str, NDArray[Any]]]()
+
+    def run(self, row: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        length = row["input_ids"].shape[1]
+        found = self._kept[length] = self._executable.run(row, self._kept.get(length))
+        return found
 
 
 def _padded(rows: list[dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
@@ -81,16 +94,16 @@ def _time(job: dict[str, Any], executable: Executable, rows: list[dict[str, NDAr
     say("first", seconds=time.perf_counter() - start)
     warm = time.perf_counter() + job["warmup_s"]
     position = 0
-    outputs = executable.run(rows[0])
+    reused = _Reused(executable)
     while time.perf_counter() < warm:
-        executable.run(rows[position % len(rows)], outputs)
+        reused.run(rows[position % len(rows)])
         position += 1
     samples: list[float] = []
     stop, busy = time.perf_counter() + job["max_s"], time.process_time()
     while len(samples) < job["runs"] and time.perf_counter() < stop:
         row = rows[(job["skip"] + len(samples)) % len(rows)]
         start = time.perf_counter()
-        executable.run(row, outputs)
+        reused.run(row)
         samples.append(time.perf_counter() - start)
     say("samples", seconds=samples, cpu=time.process_time() - busy)
     if job.get("texts"):

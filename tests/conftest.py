@@ -85,6 +85,36 @@ def write_csv(file: Path, rows: list[dict[str, Any]]) -> Path:
     return file
 
 
+def tagged(rows: int, seed: int) -> list[tuple[list[str], list[str]]]:
+    """Words and tags: who does something, of one or two nouns, and to what, of one to three."""
+    draw = random.Random(seed)
+    found = []
+    for _ in range(rows):
+        agent, thing = draw.choices(NOUNS, k=draw.randint(1, 2)), draw.choices(NOUNS, k=draw.randint(1, 3))
+        words = ["the", *agent, draw.choice(VERBS), "a", *thing, "."]
+        tags = ["O", *_bio("AGENT", agent), "O", "O", *_bio("THING", thing), "O"]
+        found.append((words, tags))
+    return found
+
+
+def _bio(kind: str, words: list[str]) -> list[str]:
+    return [f"{'I' if number else 'B'}-{kind}" for number in range(len(words))]
+
+
+def write_bio(file: Path, rows: list[tuple[list[str], list[str]]]) -> Path:
+    sentences = ("".join(f"{word}\t{tag}\n" for word, tag in zip(*row, strict=True)) for row in rows)
+    file.write_text("\n".join(sentences), encoding="utf-8")
+    return file
+
+
+@pytest.fixture(scope="session")
+def tagged_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tagged")
+    write_bio(folder / "train.bio", tagged(96, seed=1))
+    write_bio(folder / "dev.bio", tagged(40, seed=2))
+    return folder
+
+
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("corpus")

@@ -14,6 +14,8 @@ from torch import nn
 from edgekd.errors import EdgekdError
 
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+_FOR_TOKENS = "ForTokenClassification"  # how transformers' classes end
+_FOR_ROWS = transformers.AutoModelForSequenceClassification
 
 # Libraries that transformers loads where they are installed speak of GPU files they lack.
 for _name in ("torchao", "torch.utils._pytree"):
@@ -44,14 +46,24 @@ def longest(model: Any) -> int:
     return min(rows, default=model.config.max_position_embeddings)
 
 
-def load_classifier(folder: Path, **config: Any) -> Any:
+def per_token(model: Any) -> bool:
+    """Whether a model answers for each token of a row, instead of once for the row."""
+    return type(model).__name__.endswith(_FOR_TOKENS)
+
+
+def load_classifier(folder: Path, for_tokens: bool | None = None, **config: Any) -> Any:
     """An encoder with a head for `num_labels` and `problem_type`, float32, from a local folder of safetensors.
 
-    A head in the folder is kept where it fits; with `config`, one of another size is made anew.
+    A head in the folder is kept where it fits; with `config`, one of another size is made anew. `for_tokens`: the head
+    answers for each token; None: as the folder's model does.
     """
     try:
+        if for_tokens is None:
+            known = transformers.AutoConfig.from_pretrained(folder, local_files_only=True).architectures or ()
+            for_tokens = any(name.endswith(_FOR_TOKENS) for name in known)
+        kind = transformers.AutoModelForTokenClassification if for_tokens else _FOR_ROWS
         with _quiet():
-            return transformers.AutoModelForSequenceClassification.from_pretrained(
+            return kind.from_pretrained(
                 folder,
                 ignore_mismatched_sizes=bool(config),
                 local_files_only=True,
@@ -83,7 +95,7 @@ def chosen_layers(teacher: Any, layers: "list[int]") -> Any:
     config = copy.deepcopy(teacher.config)
     config.num_hidden_layers = len(layers)
     with _quiet():
-        student = transformers.AutoModelForSequenceClassification.from_config(config)
+        student = type(teacher)._from_config(config)
     if config.model_type == "albert":
         student.load_state_dict(teacher.state_dict())
         return student.float()
@@ -97,7 +109,7 @@ def chosen_layers(teacher: Any, layers: "list[int]") -> Any:
 def renewed(model: Any) -> Any:
     """An encoder of the same shape, with new weights."""
     with _quiet():
-        return transformers.AutoModelForSequenceClassification.from_config(model.config).float()
+        return type(model)._from_config(model.config).float()
 
 
 def keep_tokens(model: Any, kept: Sequence[int]) -> None:

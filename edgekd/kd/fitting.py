@@ -20,12 +20,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edgekd.stage import Job
+    from edgekd.tokens import Cut
 
 
 def head(data: Data) -> dict[str, Any]:
     """The configuration of a head that fits the task."""
-    outputs = data.task.outputs(data.labels)
-    config: dict[str, Any] = {"num_labels": outputs, "problem_type": data.task.problem_type}
+    task = data.task
+    config: dict[str, Any] = {"num_labels": task.outputs(data.labels), "problem_type": task.problem_type}
+    config["for_tokens"] = task.per_token
     if data.labels:
         config["id2label"] = dict(enumerate(data.labels))
         config["label2id"] = {name: number for number, name in enumerate(data.labels)}
@@ -68,16 +70,17 @@ def rows(
     student: Any,
     theirs: "tuple[Path, Any] | None" = None,
     teachers: Iterable[Any] = (),
+    cut: "Cut | None" = None,
 ) -> Rows:
     """Texts as the student's tokenizer.json cuts them, at `max_length` tokens. `teachers` read the same tokens.
 
-    `theirs` are the tokenizer and the model of a teacher that cuts them otherwise. Raises EdgekdError where a row is
-    longer than a model takes.
+    `cut` gives a text's words, where these are what is labelled. `theirs` are the tokenizer and the model of a teacher
+    that cuts them otherwise. Raises EdgekdError where a row is longer than a model takes.
     """
-    tokens = _encoded(texts, tokenizer, (student, *teachers), max_length)
+    tokens = _encoded(texts, tokenizer, (student, *teachers), max_length, cut)
     taught = None
     if theirs is not None:
-        taught = _encoded(texts, theirs[0], (theirs[1],), max_length), _padding(theirs[1])
+        taught = _encoded(texts, theirs[0], (theirs[1],), max_length, cut), _padding(theirs[1])
     return Rows(tokens, targets, _padding(student), taught)
 
 
@@ -101,8 +104,10 @@ def fit(
     return {"parameters": sum(parameter.numel() for parameter in student.parameters())}
 
 
-def _encoded(texts: Sequence[Sequence[str]], tokenizer: Path, models: Iterable[Any], max_length: int) -> Encoded:
-    tokens = encode(load_tokenizer(tokenizer, max_length), texts)
+def _encoded(
+    texts: Sequence[Sequence[str]], tokenizer: Path, models: Iterable[Any], max_length: int, cut: "Cut | None"
+) -> Encoded:
+    tokens = encode(load_tokenizer(tokenizer, max_length), texts, cut)
     longest, limit = int(tokens.lengths.max()), min(map(encoder.longest, models))
     if longest > limit:
         raise EdgekdError(f"inputs of {longest} tokens, the encoder takes {limit}", f"Set max_length to {limit}.")

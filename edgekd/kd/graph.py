@@ -10,7 +10,8 @@ from edgekd.kd.encoder import input_names, load_classifier
 
 
 class Graph(nn.Module):
-    """logits (B, C) from input_ids, attention_mask and, where the encoder has a second type, token_type_ids (B, n).
+    """logits (B, C), or (B, n, C) of a head for tokens, from input_ids, attention_mask and, where the encoder has a
+    second type, token_type_ids (B, n).
 
     Attention is written out under an additive mask made here: a model's own mask code exports as range, gather and
     is-NaN operators that old runtimes lack and none needs. -1e4 and not -inf: its exponential is 0 (nearer to zero it

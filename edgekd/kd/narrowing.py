@@ -10,7 +10,6 @@ import math
 from typing import Any
 
 import torch
-import transformers
 from torch import Tensor, nn
 
 from edgekd.errors import EdgekdError
@@ -35,7 +34,7 @@ def narrowed(model: Any, width: int, inner: int | None = None) -> Any:
         config.embedding_size = width
     if config.intermediate_size > model.config.intermediate_size:
         raise EdgekdError(f"inner {inner} is more than the {model.config.intermediate_size} there are", "Set less.")
-    student = transformers.AutoModelForSequenceClassification.from_config(config).float()
+    student = type(model)._from_config(config).float()
     with torch.no_grad():
         basis = principal(model.get_input_embeddings().weight, width)
         _project(model, student, basis, heads)

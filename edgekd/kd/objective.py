@@ -1,6 +1,7 @@
 """The objective of a phase: a student, its projection and its teachers in one module whose forward is the loss."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from fnmatch import fnmatch
 from typing import Any
 
@@ -76,15 +77,17 @@ class Learner(nn.Module):
         assert self.phase is not None
         phase, tap = self.phase, self.teacher(self.phase)
         found: dict[str, Tensor] = {}
+        positions = _Positions(batch)
         if tap is None:
-            ours = self._tap.trace(batch, Needs())
+            ours = positions.ours(self._tap.trace(batch, Needs()))
         else:
             mine, other = reads(phase, depth(self.student), depth(tap.model))
-            ours = self._tap.trace(batch, mine)
-            imitation = Imitation(phase, ours, self._taught(tap, batch, other), self.projection, self.flow, self.seed)
-            found |= imitation.terms(batch.get("labels"))
+            ours, theirs = self._tap.trace(batch, mine), self._taught(tap, batch, other)
+            ours, theirs = positions.ours(ours), positions.theirs(theirs)
+            found |= Imitation(phase, ours, theirs, self.projection, self.flow, self.seed).terms(positions.labels)
         if phase.terms.hard:
-            found["hard"] = phase.terms.hard * logits.hard(ours.logits, batch["labels"])
+            assert positions.labels is not None
+            found["hard"] = phase.terms.hard * logits.hard(ours.logits, positions.labels)
         return {
             **{name: value.detach() for name, value in found.items()},
             "loss": torch.stack(list(found.values())).sum(),
@@ -96,6 +99,31 @@ class Learner(nn.Module):
             return Trace.kept(kept, batch["attention_mask"], tap.model)
         with torch.no_grad():
             return tap.trace(batch.get("theirs", batch), needs)
+
+
+class _Positions:
+    """What of a batch is compared: rows or, where it says with which token each word begins, words.
+
+    A word that has no token, in the student's or the teacher's tokens, counts nothing, and neither do padding and the
+    tokens that go on with a word.
+    """
+
+    def __init__(self, batch: Mapping[str, Any]) -> None:
+        self.labels: Tensor | None = batch.get("labels")
+        self._places: Tensor | None = batch.get("places")
+        if self._places is not None and self.labels is not None:
+            self._theirs: Tensor = batch.get("their_places", self._places)
+            self._chosen = (self._places >= 0) & (self._theirs >= 0)
+            self.labels = self.labels[self._chosen]
+
+    def ours(self, trace: Trace) -> Trace:
+        return trace if self._places is None else self._of(trace, self._places)
+
+    def theirs(self, trace: Trace) -> Trace:
+        return trace if self._places is None else self._of(trace, self._theirs)
+
+    def _of(self, trace: Trace, places: Tensor) -> Trace:
+        return replace(trace, logits=logits.at_words(trace.logits, places, self._chosen))
 
 
 def check(student: Any, teachers: Mapping[str, Any], phases: Sequence[Phase]) -> list[str]:

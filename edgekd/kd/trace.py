@@ -38,8 +38,8 @@ class Needs:
 class Trace:
     """What one forward pass of an encoder of N layers showed, by layer.
 
-    logits (B, C); mask (B, n), 1 where there is a token; hidden, queries, keys and values (B, n, d) a layer; scores,
-    QK^T / sqrt(d_k) before the softmax, (B, heads, n, n) a layer.
+    logits (B, C), or (B, n, C) of a head for tokens; mask (B, n), 1 where there is a token; hidden, queries, keys and
+    values (B, n, d) a layer; scores, QK^T / sqrt(d_k) before the softmax, (B, heads, n, n) a layer.
     """
 
     logits: Tensor

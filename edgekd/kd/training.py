@@ -10,7 +10,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,6 +20,7 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import DataLoaderConfiguration, send_to_device
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader
 from transformers import get_scheduler
 
@@ -43,7 +44,9 @@ _NO_DECAY = ("bias", "LayerNorm", "layer_norm", "norm.weight")
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Rows ready to be batched: tokens, targets (rows,) where they have any, the id that fills short rows.
+    """Rows ready to be batched: tokens, targets where they have any, the id that fills short rows.
+
+    Targets are (rows,) or, where the tokens have places of words, (positions,).
 
     `theirs` are the same rows as the teacher's tokenizer cuts them, where it is another. With `outputs` the teacher
     need not run: `needs` of them are read.
@@ -59,6 +62,14 @@ class Rows:
     def __len__(self) -> int:
         return len(self.tokens.ids)
 
+    @cached_property
+    def _targets(self) -> "list[NDArray[Any]]":
+        """Of each row, the targets of its words."""
+        import numpy as np
+
+        assert self.targets is not None and self.tokens.places is not None
+        return np.split(self.targets, np.cumsum([len(row) for row in self.tokens.places])[:-1])
+
     @property
     def taught(self) -> tuple[Encoded, int]:
         """What the teacher reads, and the id that fills it."""
@@ -69,7 +80,12 @@ class Rows:
             return {name: torch.from_numpy(array) for name, array in tokens.pad(rows, pad_id).items()}
 
         batch: dict[str, Any] = tensors(self.tokens, self.pad_id)
-        if self.targets is not None:
+        if self.tokens.places is not None:
+            batch["places"] = _padded([self.tokens.places[row] for row in rows])
+            batch["labels"] = _padded([self._targets[row] for row in rows])
+            if self.theirs is not None and self.theirs[0].places is not None:
+                batch["their_places"] = _padded([self.theirs[0].places[row] for row in rows])
+        elif self.targets is not None:
             batch["labels"] = torch.from_numpy(self.targets[rows])
         if self.outputs is not None:
             batch["outputs"] = self.outputs.batch(rows, self.needs)
@@ -216,6 +232,11 @@ class Training:
             span = [int(at) for at in folder.name.removeprefix(f"{_OUTPUTS}-").split("-on-")[0].split("-")]
             if span[-1] <= number:
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def _padded(rows: "Sequence[NDArray[Any]]") -> Tensor:
+    """Ragged rows as a tensor (rows, longest), filled up with -1."""
+    return pad_sequence([torch.from_numpy(row) for row in rows], batch_first=True, padding_value=-1)
 
 
 def _loader(

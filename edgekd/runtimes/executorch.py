@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgekd.errors import EdgekdError
 from edgekd.quiet import quiet
-from edgekd.runtime import EngineDevice, Executable, Runtime
+from edgekd.runtime import EngineDevice, Executable, Runtime, together
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -54,7 +54,7 @@ class _Method(Executable):
             tokens = int(np.count_nonzero(inputs["attention_mask"][row]))
             given = [torch.from_numpy(np.ascontiguousarray(inputs[name][row : row + 1, :tokens])) for name in names]
             found.append(self._method.execute(given)[0].numpy())
-        return {"logits": np.concatenate(found)}
+        return {"logits": together(found, inputs["input_ids"].shape[1])}
 
     def precision(self, inputs: "Arrays") -> str:
         """Its Python runtime does not tell, and the delegate's part of a program is opaque."""

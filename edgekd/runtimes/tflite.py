@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgekd.errors import EdgekdError
-from edgekd.runtime import EngineDevice, Executable, Runtime, summary
+from edgekd.runtime import EngineDevice, Executable, Runtime, summary, together
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -78,8 +78,9 @@ class _Interpreter(Executable):
             filled = np.zeros((len(self._inputs), 1, length), dtype=np.int32)
             for target, name in zip(filled, self._inputs, strict=True):
                 target[0, :tokens] = inputs[name][row, :tokens]
-            found.append(next(iter(self._runners[length](**dict(zip(self._inputs, filled, strict=True))).values())))
-        return {"logits": np.concatenate(found)}
+            logits = next(iter(self._runners[length](**dict(zip(self._inputs, filled, strict=True))).values()))
+            found.append(logits if logits.ndim == 2 else logits[:, :tokens])
+        return {"logits": together(found, inputs["input_ids"].shape[1])}
 
     def precision(self, inputs: "Arrays") -> str:
         """By the types of what the file's matrix products are given; its kernels take them as they are."""

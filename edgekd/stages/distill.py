@@ -74,6 +74,8 @@ class Distill(Stage):
 
     def check(self, data: DataOptions) -> None:
         phases = [phase for phase in self.schedule(data) if phase.epochs]
+        if self.augment is not None and data.kind.per_token:
+            raise EdgekdError("a copy with other words has no tags of its own", "Leave augment out for task: tokens.")
         if self.augment is not None and all(phase.data != "augmented" for phase in phases):
             raise EdgekdError(
                 "augment has no effect: no phase learns from augmented copies",
@@ -181,5 +183,6 @@ class Distill(Stage):
                 student,
                 theirs,
                 teachers.values() if alike else (),
+                None if targets is None else job.data.task.words,
             )
         return [found[kind] for kind in kinds], told

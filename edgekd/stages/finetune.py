@@ -56,5 +56,6 @@ class FineTune(Stage):
         shared = ("epochs", "batch_size", "learning_rate", "warmup", "weight_decay")
         phase = Phase(name="finetune", terms=Terms(hard=1.0), **{name: getattr(self, name) for name in shared})
         split = job.data.train
-        learning = rows(split.texts, split.targets, job.out, job.data.options.max_length, model)
+        longest = job.data.options.max_length
+        learning = rows(split.texts, split.targets, job.out, longest, model, cut=job.data.task.words)
         return fit(Learner(model, {}, [phase]), [phase], [learning], job, self.precision, self.checkpoint_s)

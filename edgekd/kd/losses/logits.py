@@ -1,5 +1,7 @@
 """Losses between the outputs of a student and a teacher, (B, C), at a temperature T; and the loss of the labels.
 
+Of models that answer for each token, B are the words of all rows: `at_words` takes their outputs.
+
 Those that compare softmaxes are multiplied by T^2, so that the gradient's size does not depend on it (Hinton et al.
 2015, section 2). `degenerate` says which of them are dead with few outputs.
 """
@@ -11,6 +13,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from edgekd.kd.losses import MASKED, LogitLoss
+
+
+def at_words(logits: Tensor, places: Tensor, chosen: Tensor) -> Tensor:
+    """Of logits (B, n, C), those at the tokens `places` (B, W) of the words that are `chosen` (B, W): (words, C)."""
+    rows = torch.arange(len(logits), device=logits.device).unsqueeze(-1).expand_as(places)
+    return logits[rows[chosen], places[chosen]]
 
 
 def hard(logits: Tensor, targets: Tensor) -> Tensor:
