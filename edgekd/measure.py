@@ -147,8 +147,7 @@ def _sample(artifact: Artifact, data: Data, most: int) -> "tuple[Encoded, list[t
 
 
 def _longest(tokens: Encoded, count: int = 20) -> Encoded:
-    order = tokens.lengths.argsort(kind="stable")[-count:]
-    return Encoded([tokens.ids[row] for row in order], [tokens.types[row] for row in order])
+    return tokens.take(tokens.lengths.argsort(kind="stable")[-count:].tolist())
 
 
 def _job(artifact: Artifact, connection: Connection, inputs: Path) -> dict[str, Any]:
@@ -159,7 +158,14 @@ def _job(artifact: Artifact, connection: Connection, inputs: Path) -> dict[str, 
 def _pack(tokens: "Encoded", file: Path) -> None:
     import numpy as np
 
-    np.savez(file, ids=np.concatenate(tokens.ids), types=np.concatenate(tokens.types), ends=np.cumsum(tokens.lengths))
+    flat: dict[str, Any] = {
+        "ids": np.concatenate(tokens.ids),
+        "types": np.concatenate(tokens.types),
+        "ends": np.cumsum(tokens.lengths),
+    }
+    if tokens.kinds:
+        flat["dictionary"] = np.concatenate([tokens.features(row) for row in range(len(tokens.ids))])
+    np.savez(file, **flat)
 
 
 def _records(connection: Connection, job: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -11,14 +11,15 @@ from edgekd.reading import Reader
 from edgekd.runtime import EngineDevice
 
 
-def predict(folder: Path, texts: Iterable[tuple[str, ...]]) -> Iterator[dict[str, Any]]:
+def predict(folder: Path, texts: Iterable[tuple[str, ...]], dictionary: Path | None = None) -> Iterator[dict[str, Any]]:
     """One answer a text (or pair of texts, where the artifact was trained on pairs), in order.
 
-    Raises EdgekdError where the folder is no sound artifact, or a text has the wrong number of sentences.
+    `dictionary` is read instead of the artifact's own, where it has one. Raises EdgekdError where the folder is no
+    sound artifact, or a text has the wrong number of sentences.
     """
     artifact = Artifact.load(folder)
     manifest = artifact.manifest
-    reader = Reader(artifact)
+    reader = Reader(artifact, dictionary)
     with Engine() as engine:
         executable = engine.compile(artifact.path, EngineDevice("cpu", 0))
         for text in texts:

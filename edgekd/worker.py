@@ -82,10 +82,11 @@ class _Reused:
 def _padded(rows: list[dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
     """Rows (1, length) as one batch (rows, longest), filled up on the right."""
     width = max(row["input_ids"].shape[1] for row in rows)
-    return {
-        name: np.concatenate([np.pad(row[name], ((0, 0), (0, width - row[name].shape[1]))) for row in rows])
-        for name in rows[0]
-    }
+
+    def filled(values: NDArray[Any]) -> NDArray[Any]:
+        return np.pad(values, ((0, 0), (0, width - values.shape[1]), *((0, 0),) * (values.ndim - 2)))
+
+    return {name: np.concatenate([filled(row[name]) for row in rows]) for name in rows[0]}
 
 
 def _time(job: dict[str, Any], executable: Executable, rows: list[dict[str, NDArray[Any]]]) -> None:
@@ -126,13 +127,17 @@ def _time_tokenizer(job: dict[str, Any]) -> None:
 
 
 def _rows(file: str) -> list[dict[str, NDArray[Any]]]:
-    """One batch of one row for each: arrays (1, length), int64. The file holds flat ids, types and row ends."""
+    """One batch of one row for each: arrays (1, length), int64, and what a dictionary says, float32 (1, length, bits).
+
+    The file holds flat ids, types, row ends and, of a model that reads a dictionary, bits.
+    """
     with np.load(file) as packed:
-        ids, types, ends = packed["ids"], packed["types"], packed["ends"]
+        ids, types, ends, bits = packed["ids"], packed["types"], packed["ends"], packed.get("dictionary")
 
     def row(start: int, end: int) -> dict[str, NDArray[Any]]:
         cut = ids[start:end][None]
-        return {"input_ids": cut, "attention_mask": np.ones_like(cut), "token_type_ids": types[start:end][None]}
+        found = {"input_ids": cut, "attention_mask": np.ones_like(cut), "token_type_ids": types[start:end][None]}
+        return found if bits is None else {**found, "dictionary": bits[start:end][None].astype(np.float32)}
 
     return [row(int(start), int(end)) for start, end in zip([0, *ends[:-1]], ends, strict=True)]
 

@@ -12,8 +12,10 @@ import transformers
 from torch import nn
 
 from edgekd.errors import EdgekdError
+from edgekd.kd import tagger
+from edgekd.kd.tagger import Tagger
 
-_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+_INPUTS = ("input_ids", "attention_mask", "token_type_ids", "dictionary")
 _FOR_TOKENS = "ForTokenClassification"  # how transformers' classes end
 _FOR_ROWS = transformers.AutoModelForSequenceClassification
 
@@ -48,16 +50,27 @@ def longest(model: Any) -> int:
 
 def per_token(model: Any) -> bool:
     """Whether a model answers for each token of a row, instead of once for the row."""
-    return type(model).__name__.endswith(_FOR_TOKENS)
+    return isinstance(model, Tagger) or type(model).__name__.endswith(_FOR_TOKENS)
 
 
-def load_classifier(folder: Path, for_tokens: bool | None = None, **config: Any) -> Any:
+def load_classifier(
+    folder: Path,
+    for_tokens: bool | None = None,
+    dictionary: "tuple[tuple[str, ...], bool] | None" = None,
+    **config: Any,
+) -> Any:
     """An encoder with a head for `num_labels` and `problem_type`, float32, from a local folder of safetensors.
 
     A head in the folder is kept where it fits; with `config`, one of another size is made anew. `for_tokens`: the head
-    answers for each token; None: as the folder's model does.
+    answers for each token; None: as the folder's model does. `dictionary`: the model is to be a tagger that reads one
+    of these kinds, all its matches or (True) only the longest. A folder's own tagger stays what it is.
     """
     try:
+        if tagger.is_tagger(folder):
+            return tagger.load(folder, **{name: config[name] for name in config if name == "attn_implementation"})
+        if dictionary is not None:
+            with _quiet():
+                return tagger.start(folder, *dictionary, **config)
         if for_tokens is None:
             known = transformers.AutoConfig.from_pretrained(folder, local_files_only=True).architectures or ()
             for_tokens = any(name.endswith(_FOR_TOKENS) for name in known)
@@ -81,6 +94,9 @@ def load_classifier(folder: Path, for_tokens: bool | None = None, **config: Any)
 def save(model: Any, folder: Path) -> None:
     """Weights as safetensors and config.json, without anything that depends on where they came from."""
     model.config._name_or_path = ""
+    if isinstance(model, Tagger):
+        model.save(folder)
+        return
     model.save_pretrained(folder)
     (folder / "generation_config.json").unlink(missing_ok=True)
 
@@ -92,6 +108,8 @@ def chosen_layers(teacher: Any, layers: "list[int]") -> Any:
     """
     import copy
 
+    if isinstance(teacher, Tagger):
+        return _chosen_of_tagger(teacher, layers)
     config = copy.deepcopy(teacher.config)
     config.num_hidden_layers = len(layers)
     with _quiet():
@@ -106,8 +124,23 @@ def chosen_layers(teacher: Any, layers: "list[int]") -> Any:
     return student.float()
 
 
+def _chosen_of_tagger(teacher: Tagger, layers: "list[int]") -> Tagger:
+    import copy
+
+    student = copy.deepcopy(teacher)
+    if student.config.model_type != "albert":
+        own = _layers(student)
+        _set_layers(student, nn.ModuleList(own[number - 1] for number in layers))
+    student.config.num_hidden_layers = len(layers)
+    return student
+
+
 def renewed(model: Any) -> Any:
     """An encoder of the same shape, with new weights."""
+    if isinstance(model, Tagger):
+        with _quiet():
+            body = type(model.body)._from_config(model.config).float()
+        return Tagger(body, model.kinds, model.longest)
     with _quiet():
         return type(model)._from_config(model.config).float()
 

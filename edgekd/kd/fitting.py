@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,8 +10,11 @@ import transformers
 
 from edgekd.artifact import TOKENIZER
 from edgekd.data import Data
+from edgekd.dictionary import Dictionary, Matcher
+from edgekd.dictionary_options import Disturbed
 from edgekd.errors import EdgekdError
 from edgekd.kd import encoder
+from edgekd.kd.disturbance import Disturbance
 from edgekd.kd.objective import Learner
 from edgekd.kd.phase import Phase
 from edgekd.kd.training import Precision, Rows, Training
@@ -21,6 +25,20 @@ if TYPE_CHECKING:
 
     from edgekd.stage import Job
     from edgekd.tokens import Cut
+
+
+@dataclass(frozen=True)
+class Reads:
+    """A dictionary as taggers read it while they are trained."""
+
+    entries: Dictionary
+    kinds: tuple[str, ...]
+    longest: bool
+    disturbance: Disturbance
+
+
+def disturbance(options: Disturbed) -> Disturbance:
+    return Disturbance(options.dropout, options.distractors, options.empty)
 
 
 def head(data: Data) -> dict[str, Any]:
@@ -71,17 +89,20 @@ def rows(
     theirs: "tuple[Path, Any] | None" = None,
     teachers: Iterable[Any] = (),
     cut: "Cut | None" = None,
+    reads: "Reads | None" = None,
 ) -> Rows:
     """Texts as the student's tokenizer.json cuts them, at `max_length` tokens. `teachers` read the same tokens.
 
-    `cut` gives a text's words, where these are what is labelled. `theirs` are the tokenizer and the model of a teacher
-    that cuts them otherwise. Raises EdgekdError where a row is longer than a model takes.
+    `cut` gives a text's words, where these are what is labelled; `reads` is the dictionary that is matched with them,
+    if the models read one. `theirs` are the tokenizer and the model of a teacher that cuts texts otherwise. Raises
+    EdgekdError where a row is longer than a model takes.
     """
-    tokens = _encoded(texts, tokenizer, (student, *teachers), max_length, cut)
+    matcher = None if reads is None else Matcher(reads.entries, reads.kinds, reads.longest)
+    tokens = _encoded(texts, tokenizer, (student, *teachers), max_length, cut, matcher)
     taught = None
     if theirs is not None:
-        taught = _encoded(texts, theirs[0], (theirs[1],), max_length, cut), _padding(theirs[1])
-    return Rows(tokens, targets, _padding(student), taught)
+        taught = _encoded(texts, theirs[0], (theirs[1],), max_length, cut, matcher), _padding(theirs[1])
+    return Rows(tokens, targets, _padding(student), taught, disturbance=None if reads is None else reads.disturbance)
 
 
 def fit(
@@ -105,9 +126,14 @@ def fit(
 
 
 def _encoded(
-    texts: Sequence[Sequence[str]], tokenizer: Path, models: Iterable[Any], max_length: int, cut: "Cut | None"
+    texts: Sequence[Sequence[str]],
+    tokenizer: Path,
+    models: Iterable[Any],
+    max_length: int,
+    cut: "Cut | None",
+    matcher: Matcher | None,
 ) -> Encoded:
-    tokens = encode(load_tokenizer(tokenizer, max_length), texts, cut)
+    tokens = encode(load_tokenizer(tokenizer, max_length), texts, cut, matcher)
     longest, limit = int(tokens.lengths.max()), min(map(encoder.longest, models))
     if longest > limit:
         raise EdgekdError(f"inputs of {longest} tokens, the encoder takes {limit}", f"Set max_length to {limit}.")

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from edgekd.kd import mappings
 from edgekd.kd.layers import Attended, Fixed, Flow, Layers, Moved, States
-from edgekd.kd.losses import pooled, relations
+from edgekd.kd.losses import CHAINS, crf, pooled, relations
 from edgekd.kd.losses.attention import ATTENTION
 from edgekd.kd.losses.hidden import ANY_WIDTH, HIDDEN
 from edgekd.kd.losses.logits import LOGITS, NEEDS_TARGETS
@@ -100,6 +100,10 @@ class Imitation:
 
     def _soft(self, labels: Tensor | None) -> Tensor:
         name = self._phase.soft_loss
+        if name in CHAINS:
+            ours, theirs, words = self._ours.chain, self._theirs.chain, self._ours.words
+            assert ours is not None and theirs is not None and words is not None
+            return crf.imitation(name, ours, theirs, words, self._phase.temperature, self._phase.best)
         more = {"targets": labels} if name in NEEDS_TARGETS else {}
         return LOGITS[name](self._ours.logits, self._theirs.logits, self._phase.temperature, **more)
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from edgekd.errors import EdgekdError
+from edgekd.kd.tagger import Tagger
 
 
 def narrowed(model: Any, width: int, inner: int | None = None) -> Any:
@@ -21,8 +22,11 @@ def narrowed(model: Any, width: int, inner: int | None = None) -> Any:
     Raises EdgekdError for another family, a width that its heads do not divide, or one that is no narrower.
     """
     config = copy.deepcopy(model.config)
-    if config.model_type not in ("bert", "electra"):
-        raise EdgekdError(f"a {config.model_type} encoder cannot be narrowed", "Narrow a BERT or ELECTRA encoder.")
+    if config.model_type not in ("bert", "electra") or isinstance(model, Tagger):
+        raise EdgekdError(
+            f"a {config.model_type} encoder cannot be narrowed",
+            "Narrow a BERT or ELECTRA encoder that is no tagger with a dictionary.",
+        )
     heads, old = config.num_attention_heads, config.hidden_size
     if not 0 < width <= old or width % heads:
         raise EdgekdError(

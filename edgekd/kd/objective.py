@@ -13,9 +13,11 @@ from edgekd.kd import mappings
 from edgekd.kd.encoder import depth
 from edgekd.kd.imitation import Imitation, reads
 from edgekd.kd.layers import Flow
-from edgekd.kd.losses import logits
+from edgekd.kd.losses import CHAINS, crf, logits
+from edgekd.kd.losses.crf import Potentials
 from edgekd.kd.losses.relations import check_heads
 from edgekd.kd.phase import Phase
+from edgekd.kd.tagger import Tagger
 from edgekd.kd.trace import Needs, Tap, Trace
 
 
@@ -42,6 +44,7 @@ class Learner(nn.Module):
         )
         self.phase = phases[0] if phases else None
         self.seed = 0  # of the epoch, for what a mapping draws
+        self.passed = 0.0  # share of the phase
 
     def place(self, device: torch.device) -> None:
         """Move the teachers beside the student."""
@@ -79,15 +82,18 @@ class Learner(nn.Module):
         found: dict[str, Tensor] = {}
         positions = _Positions(batch)
         if tap is None:
-            ours = positions.ours(self._tap.trace(batch, Needs()))
+            ours = positions.ours(self._tap.trace(batch, Needs()), self.student)
         else:
             mine, other = reads(phase, depth(self.student), depth(tap.model))
             ours, theirs = self._tap.trace(batch, mine), self._taught(tap, batch, other)
-            ours, theirs = positions.ours(ours), positions.theirs(theirs)
+            ours, theirs = positions.ours(ours, self.student), positions.theirs(theirs, tap.model)
             found |= Imitation(phase, ours, theirs, self.projection, self.flow, self.seed).terms(positions.labels)
         if phase.terms.hard:
             assert positions.labels is not None
-            found["hard"] = phase.terms.hard * logits.hard(ours.logits, positions.labels)
+            found["hard"] = phase.terms.hard * positions.hard(ours)
+        if phase.anneal:
+            taught = max(0.0, 1 - self.passed / phase.anneal)
+            found |= {"soft": taught * found["soft"], "hard": (1 - taught) * found["hard"]}
         return {
             **{name: value.detach() for name, value in found.items()},
             "loss": torch.stack(list(found.values())).sum(),
@@ -114,16 +120,33 @@ class _Positions:
         if self._places is not None and self.labels is not None:
             self._theirs: Tensor = batch.get("their_places", self._places)
             self._chosen = (self._places >= 0) & (self._theirs >= 0)
+            self._there = self._chosen.any(1)  # a chain has a word
+            self._tags, _ = crf.packed(self.labels[self._there], self._chosen[self._there])
             self.labels = self.labels[self._chosen]
 
-    def ours(self, trace: Trace) -> Trace:
-        return trace if self._places is None else self._of(trace, self._places)
+    def hard(self, trace: Trace) -> Tensor:
+        """The loss of the labels."""
+        assert self.labels is not None
+        if trace.chain is not None:
+            assert trace.words is not None
+            return crf.likelihood(trace.chain, self._tags.clamp(min=0), trace.words)
+        return logits.hard(trace.logits, self.labels)
 
-    def theirs(self, trace: Trace) -> Trace:
-        return trace if self._places is None else self._of(trace, self._theirs)
+    def ours(self, trace: Trace, model: nn.Module) -> Trace:
+        return trace if self._places is None else self._of(trace, self._places, model)
 
-    def _of(self, trace: Trace, places: Tensor) -> Trace:
-        return replace(trace, logits=logits.at_words(trace.logits, places, self._chosen))
+    def theirs(self, trace: Trace, model: nn.Module) -> Trace:
+        return trace if self._places is None else self._of(trace, self._theirs, model)
+
+    def _of(self, trace: Trace, places: Tensor, model: nn.Module) -> Trace:
+        words = logits.at_words(trace.logits, places, self._chosen)
+        if not isinstance(model, Tagger):
+            return replace(trace, logits=words)
+        rows = torch.arange(len(places), device=places.device)[:, None]
+        every = trace.logits[rows, places.clamp(min=0)]
+        emissions, mask = crf.packed(every[self._there], self._chosen[self._there])
+        chain = Potentials(emissions, model.chain.start, model.chain.transitions, model.chain.end)
+        return replace(trace, logits=words, chain=chain, words=mask)
 
 
 def check(student: Any, teachers: Mapping[str, Any], phases: Sequence[Phase]) -> list[str]:
@@ -154,7 +177,13 @@ def check(student: Any, teachers: Mapping[str, Any], phases: Sequence[Phase]) ->
             mappings.resolve(phase.mapping, depth(student), depth(teacher))
         if phase.terms.relations:
             _check_relations(phase, student, teacher)
-        if phase.terms.soft and (why := logits.degenerate(phase.soft_loss, student.config.num_labels)):
+        if phase.terms.soft and phase.soft_loss in CHAINS:
+            if not (isinstance(student, Tagger) and isinstance(teacher, Tagger)):
+                raise EdgekdError(
+                    f"phase '{phase.name}': {phase.soft_loss} compares the chains of two taggers with a dictionary",
+                    "Give the teacher's step a dictionary, or set soft_loss: kl.",
+                )
+        elif phase.terms.soft and (why := logits.degenerate(phase.soft_loss, student.config.num_labels)):
             if student.config.num_labels == 1 or phase.soft_loss == "standardized":
                 raise EdgekdError(f"phase '{phase.name}': {why}", "Set soft_loss: kl, or mse.")
             doubts.append(f"phase '{phase.name}': {why}")

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from edgekd.errors import EdgekdError
 from edgekd.kd.encoder import depth, input_names
+from edgekd.kd.losses.crf import Potentials
 
 # How BERT, RoBERTa, ELECTRA and ALBERT, and DistilBERT, call the projections of an attention layer.
 _PROJECTIONS = {"queries": ("query", "q_lin"), "keys": ("key", "k_lin"), "values": ("value", "v_lin")}
@@ -39,7 +40,8 @@ class Trace:
     """What one forward pass of an encoder of N layers showed, by layer.
 
     logits (B, C), or (B, n, C) of a head for tokens; mask (B, n), 1 where there is a token; hidden, queries, keys and
-    values (B, n, d) a layer; scores, QK^T / sqrt(d_k) before the softmax, (B, heads, n, n) a layer.
+    values (B, n, d) a layer; scores, QK^T / sqrt(d_k) before the softmax, (B, heads, n, n) a layer. Of a tagger whose
+    tags are a chain, chain holds its scores of the words, and words (B, W) is their mask.
     """
 
     logits: Tensor
@@ -51,11 +53,13 @@ class Trace:
     queries: Mapping[int, Tensor] = field(default_factory=dict)
     keys: Mapping[int, Tensor] = field(default_factory=dict)
     values: Mapping[int, Tensor] = field(default_factory=dict)
+    chain: Potentials | None = None
+    words: Tensor | None = None
 
     @classmethod
     def kept(cls, found: Mapping[str, Any], mask: Tensor, model: Any) -> "Trace":
         """Of a model's outputs that were kept: logits, and insides by name and layer, of any type of float."""
-        insides = {
+        insides: dict[str, Any] = {
             name: {layer: states.float() for layer, states in by_layer.items()}
             for name, by_layer in found.items()
             if name != "logits"
@@ -91,6 +95,9 @@ class Tap:
         heads = config.num_attention_heads
         seen = {kind: list(states) for kind, states in self._seen.items()}
         self._forget()
+        projected: dict[str, Any] = {
+            kind: {layer: states[layer - 1] for layer in needs.projections} for kind, states in seen.items()
+        }
         return Trace(
             out.logits.float(),
             batch["attention_mask"],
@@ -98,7 +105,7 @@ class Tap:
             heads,
             {layer: out.hidden_states[layer] for layer in needs.hidden},
             {layer: _scores(seen["queries"][layer - 1], seen["keys"][layer - 1], heads) for layer in needs.scores},
-            **{kind: {layer: states[layer - 1] for layer in needs.projections} for kind, states in seen.items()},
+            **projected,
         )
 
     def _forget(self) -> None:

@@ -26,6 +26,7 @@ from transformers import get_scheduler
 
 from edgekd.kd import checkpoints
 from edgekd.kd.checkpoints import Position
+from edgekd.kd.disturbance import Disturbance
 from edgekd.kd.heap import kept_heap
 from edgekd.kd.objective import Learner
 from edgekd.kd.outputs import Outputs
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
 Precision = Literal["auto", "fp32", "bf16"]
 _LEARNER, _STATE, _OUTPUTS = "learner.safetensors", "state", "outputs"
+_HEAD = ("student.classifier", "student.dictionary", "student.chain")
 _NO_DECAY = ("bias", "LayerNorm", "layer_norm", "norm.weight")
 
 
@@ -49,7 +51,7 @@ class Rows:
     Targets are (rows,) or, where the tokens have places of words, (positions,).
 
     `theirs` are the same rows as the teacher's tokenizer cuts them, where it is another. With `outputs` the teacher
-    need not run: `needs` of them are read.
+    need not run: `needs` of them are read. With `disturbance` a student sees a dictionary that changes.
     """
 
     tokens: Encoded
@@ -58,6 +60,7 @@ class Rows:
     theirs: "tuple[Encoded, int] | None" = None
     outputs: Outputs | None = None
     needs: Needs = field(default_factory=Needs)
+    disturbance: Disturbance | None = None
 
     def __len__(self) -> int:
         return len(self.tokens.ids)
@@ -70,16 +73,28 @@ class Rows:
         assert self.targets is not None and self.tokens.places is not None
         return np.split(self.targets, np.cumsum([len(row) for row in self.tokens.places])[:-1])
 
+    @cached_property
+    def _outside(self) -> "list[NDArray[np.bool_]]":
+        """Of each row, which words belong to no entity: their target is the first label."""
+        return [targets == 0 for targets in self._targets]
+
     @property
     def taught(self) -> tuple[Encoded, int]:
         """What the teacher reads, and the id that fills it."""
         return self.theirs or (self.tokens, self.pad_id)
 
-    def collate(self, rows: Sequence[int]) -> dict[str, Any]:
+    def collate(self, rows: Sequence[int], seed: int = 0) -> dict[str, Any]:
+        """A batch of these rows; `seed` is that of what is drawn for them."""
+
         def tensors(tokens: Encoded, pad_id: int) -> dict[str, Tensor]:
             return {name: torch.from_numpy(array) for name, array in tokens.pad(rows, pad_id).items()}
 
         batch: dict[str, Any] = tensors(self.tokens, self.pad_id)
+        if self.disturbance is not None:
+            if self.outputs is None and self.theirs is None:
+                batch["theirs"] = dict(batch)  # a teacher sees the whole dictionary
+            disturbed = self.disturbance(self.tokens, self._outside, [int(row) for row in rows], seed)
+            batch["dictionary"] = torch.from_numpy(disturbed.pad(range(len(rows)))["dictionary"])
         if self.tokens.places is not None:
             batch["places"] = _padded([self.tokens.places[row] for row in rows])
             batch["labels"] = _padded([self._targets[row] for row in rows])
@@ -162,8 +177,10 @@ class Training:
         last = self.clock()
         for epoch in range(position.step // steps, phase.epochs):
             self.learner.seed = _mix(self.seed, number, epoch, 2)
+            self.learner.passed = epoch / phase.epochs
             order = list(batches(rows.tokens.lengths, phase.batch_size, _mix(self.seed, number, epoch)))
-            for parts in _loader(accelerator, rows, order[position.step - epoch * steps :], phase.accumulate):
+            left = order[position.step - epoch * steps :]
+            for parts in _loader(accelerator, rows, left, phase.accumulate, self.learner.seed):
                 torch.manual_seed(_mix(self.seed, number, position.step, 1 + 2 * accelerator.process_index))
                 found = self._forward(accelerator, wrapped, parts)
                 accelerator.clip_grad_norm_(self.learner.parameters(), 1.0)
@@ -240,7 +257,7 @@ def _padded(rows: "Sequence[NDArray[Any]]") -> Tensor:
 
 
 def _loader(
-    accelerator: Accelerator, rows: Rows, order: "Sequence[NDArray[np.int64]]", parts: int
+    accelerator: Accelerator, rows: Rows, order: "Sequence[NDArray[np.int64]]", parts: int, seed: int
 ) -> Iterator[list[tuple[Any, float]]]:
     """For each batch of row numbers, this process's share of it on the device, in `parts` parts, with what each counts.
 
@@ -253,7 +270,10 @@ def _loader(
     micro: Any = [part if len(part) else batch[:1] for batch, pieces in zip(order, cut, strict=True) for part in pieces]
     dataset: Any = range(len(rows))
     loader = DataLoader(
-        dataset, batch_sampler=micro, collate_fn=rows.collate, pin_memory=accelerator.device.type == "cuda"
+        dataset,
+        batch_sampler=micro,
+        collate_fn=partial(rows.collate, seed=seed),
+        pin_memory=accelerator.device.type == "cuda",
     )
     loaded = iter(loader)
     for batch, pieces in zip(order, cut, strict=True):
@@ -270,7 +290,8 @@ def _optimizer(learner: Learner, phase: Phase) -> torch.optim.AdamW:
         if not parameter.requires_grad:
             continue
         decay = 0.0 if any(part in name for part in _NO_DECAY) else phase.weight_decay
-        rate = phase.learning_rate * (phase.projection_rate if name.startswith("projection") else 1.0)
+        own = phase.projection_rate if name.startswith("projection") else 1.0
+        rate = phase.learning_rate * (phase.head_rate if name.startswith(_HEAD) else own)
         groups.setdefault((decay, rate), []).append(parameter)
     listed = [{"params": params, "weight_decay": decay, "lr": rate} for (decay, rate), params in groups.items()]
     return torch.optim.AdamW(listed, lr=phase.learning_rate, fused=True)

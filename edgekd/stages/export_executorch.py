@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from edgekd.artifact import TOKENIZER
+from edgekd.artifact import carry
 from edgekd.options import Source
 from edgekd.quiet import quiet
 from edgekd.stage import Export, Job
@@ -34,7 +34,7 @@ class ExportExecutorch(Export):
         longest = job.data.options.max_length
         with quiet():
             count = lower(job.source.path, job.out / "model.pte", longest, self.precision == "int8")
-        (job.out / TOKENIZER).write_bytes((job.source.path / TOKENIZER).read_bytes())
+        carry(job.source.path, job.out)
         return {"parameters": count}
 
 
