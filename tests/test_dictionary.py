@@ -28,6 +28,7 @@ from edgekd.predicting import predict
 from edgekd.reading import Reader
 from edgekd.recipe import load
 from edgekd.stage import STAGES, Job
+from edgekd.stages.export_executorch import lower
 from edgekd.store import Store
 from edgekd.tokens import Encoded
 from edgekd.words import spans
@@ -198,13 +199,13 @@ steps:
     epochs: 8
     learning_rate: 2.0e-3
     batch_size: 16
-    head_rate: 5
+    head_rate: 10
     dictionary: {{source: embedded/entities}}
   - id: student
     stage: distill
     method: dictionary
     model: {{layers: 1, from: teacher}}
-    phases: {{chain: {{epochs: 6, learning_rate: 2.0e-3, batch_size: 16, head_rate: 5}}}}
+    phases: {{chain: {{epochs: 6, learning_rate: 2.0e-3, batch_size: 16, head_rate: 10}}}}
   - {{id: onnx, stage: export_onnx}}
   - {{id: onnx_int8, stage: quantize_onnx, max_drop: 0.05}}
   - id: lstm
@@ -306,6 +307,10 @@ def test_every_target_reads_the_dictionary(
     out.mkdir()
     (tmp_path / "scratch").mkdir()
     chosen: dict[str, Any] = {"source": "x"} | ({"lengths": [16]} if form == "tflite" else {})
+    if (form, body) == ("executorch", "lstm"):
+        with pytest.raises(EdgekdError, match="no BiLSTM of a free length"):
+            lower(source.path, out / "model.pte", 32, int8=False)
+        return
     STAGES.get(stage).model_validate(chosen).run(Job(source, {}, rows, out, tmp_path / "scratch", 7, lambda *_: None))
     Artifact.seal(out, replace(manifest, format=form))
     texts = [("the cat sees New York and york .",), ("york the dog",)]

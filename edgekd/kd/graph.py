@@ -23,13 +23,13 @@ class Graph(nn.Module):
         self.inner = model
         self.names = input_names(model)
         self.bits = model.bits if "dictionary" in self.names else 0
-        self._additive = getattr(model, "attends", True)
+        self.attends = bool(getattr(model, "attends", True))
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> Tensor:
         return self._logits(input_ids, attention_mask, {"token_type_ids": token_type_ids})
 
     def _logits(self, input_ids: Tensor, attention_mask: Tensor, more: dict[str, Tensor | None]) -> Tensor:
-        mask = (attention_mask[:, None, None, :].to(torch.float32) - 1.0) * 1e4 if self._additive else attention_mask
+        mask = (attention_mask[:, None, None, :].to(torch.float32) - 1.0) * 1e4 if self.attends else attention_mask
         given = {name: value for name, value in more.items() if value is not None}
         logits: Tensor = self.inner(input_ids=input_ids, attention_mask=mask, **given).logits
         return logits
