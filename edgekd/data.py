@@ -106,6 +106,14 @@ class Data:
         return float(self.task.metrics[metric](predicted, true))
 
     @cached_property
+    def entities(self) -> tuple[tuple[str, str], ...]:
+        """The entities of the train split with their types, each once; of a task that tags words."""
+        import numpy as np
+
+        answers = self.task.decode(np.eye(len(self.labels))[self.train.targets], self.labels, self.train.texts)
+        return tuple(dict.fromkeys((found["text"], found["type"]) for row in answers for found in row["entities"]))
+
+    @cached_property
     def train(self) -> Split:
         split = self._split("train")
         return split.first(self.options.limit or len(split))

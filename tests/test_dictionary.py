@@ -90,10 +90,10 @@ def encoded(*matches: list[list[int]]) -> Encoded:
 
 def test_a_disturbed_dictionary_is_the_same_for_the_same_seed() -> None:
     tokens = encoded([[0, 1, 0, 11], [2, 2, 1, 12]], [[1, 1, 0, 11]], [])
-    outside = [np.array([False, False, False, True])] * 3
+    targets = [np.array([1, 2, 3, 0])] * 3
 
     def matches(disturbance: Disturbance, seed: int = 0) -> list[list[list[int]]]:
-        return [each.tolist() for each in disturbance(tokens, outside, [0, 1, 2], seed).matches or []]
+        return [each.tolist() for each in disturbance(tokens, targets, [0, 1, 2], seed).matches or []]
 
     assert matches(Disturbance(0, 0, 0)) == [each.tolist() for each in tokens.matches or []]
     assert matches(Disturbance(1, 0, 0)) == matches(Disturbance(0, 0, 1)) == [[], [], []]
@@ -101,6 +101,9 @@ def test_a_disturbed_dictionary_is_the_same_for_the_same_seed() -> None:
         first, second, _ = matches(Disturbance(0.5, 0, 0), seed)
         assert ([0, 1, 0, 11] in first) == ([1, 1, 0, 11] in second)
         assert matches(Disturbance(0.5, 0.5, 0.5), seed) == matches(Disturbance(0.5, 0.5, 0.5), seed)
+    retyped = [matches(Disturbance(0, 0, 0, mistyped=1), seed) for seed in range(20)]
+    assert {first[0][2] for first, _, _ in retyped} == {0, 1}
+    assert all(first[0][2] == second[0][2] for first, second, _ in retyped), "an entry has one type in a batch"
     made = [row for seed in range(60) for row in matches(Disturbance(0, 1, 1), seed) for row in row]
     assert made and {(first, last) for first, last, _, _ in made} == {(3, 3)}, "outside of entities"
 

@@ -18,6 +18,7 @@ from edgekd.kd.disturbance import Disturbance
 from edgekd.kd.objective import Learner
 from edgekd.kd.phase import Phase
 from edgekd.kd.training import Precision, Rows, Training
+from edgekd.tagging import OUTSIDE
 from edgekd.tokens import Encoded, encode, load_tokenizer
 
 if TYPE_CHECKING:
@@ -37,8 +38,9 @@ class Reads:
     disturbance: Disturbance
 
 
-def disturbance(options: Disturbed) -> Disturbance:
-    return Disturbance(options.dropout, options.distractors, options.empty)
+def disturbance(options: Disturbed, data: Data) -> Disturbance:
+    outside = data.labels.index(OUTSIDE)
+    return Disturbance(options.dropout, options.distractors, options.empty, options.mistyped, outside)
 
 
 def head(data: Data) -> dict[str, Any]:

@@ -73,11 +73,6 @@ class Rows:
         assert self.targets is not None and self.tokens.places is not None
         return np.split(self.targets, np.cumsum([len(row) for row in self.tokens.places])[:-1])
 
-    @cached_property
-    def _outside(self) -> "list[NDArray[np.bool_]]":
-        """Of each row, which words belong to no entity: their target is the first label."""
-        return [targets == 0 for targets in self._targets]
-
     @property
     def taught(self) -> tuple[Encoded, int]:
         """What the teacher reads, and the id that fills it."""
@@ -93,7 +88,7 @@ class Rows:
         if self.disturbance is not None:
             if self.outputs is None and self.theirs is None:
                 batch["theirs"] = dict(batch)  # a teacher sees the whole dictionary
-            disturbed = self.disturbance(self.tokens, self._outside, [int(row) for row in rows], seed)
+            disturbed = self.disturbance(self.tokens, self._targets, [int(row) for row in rows], seed)
             batch["dictionary"] = torch.from_numpy(disturbed.pad(range(len(rows)))["dictionary"])
         if self.tokens.places is not None:
             batch["places"] = _padded([self.tokens.places[row] for row in rows])

@@ -178,7 +178,7 @@ class Distill(Stage):
             return None
         entries = Dictionary.read(job.source.path / DICTIONARY)
         entries.write(job.out / DICTIONARY)
-        return Reads(entries, teacher.kinds, teacher.longest, disturbance(self.dictionary or Disturbed()))
+        return Reads(entries, teacher.kinds, teacher.longest, disturbance(self.dictionary or Disturbed(), job.data))
 
     def _rows(
         self, job: Job, student: Any, teachers: "dict[str, Any]", phases: "list[Phase]", reads: "Reads | None"

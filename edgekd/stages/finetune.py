@@ -66,9 +66,10 @@ class FineTune(Stage):
         torch.manual_seed(job.seed)  # the new head's weights
         form, reads = head(job.data), None
         if self.dictionary is not None:
-            entries = Dictionary.read(self.dictionary.source)
+            source = self.dictionary.source
+            entries = Dictionary(job.data.entities) if source is None else Dictionary.read(source)
             entries.write(job.out / DICTIONARY)
-            reads = Reads(entries, entries.kinds, self.dictionary.longest, disturbance(self.dictionary))
+            reads = Reads(entries, entries.kinds, self.dictionary.longest, disturbance(self.dictionary, job.data))
             form["dictionary"] = (reads.kinds, reads.longest)
         if isinstance(self.model, Start):
             folder = job.sources[self.model.from_].path
