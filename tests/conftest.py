@@ -5,7 +5,9 @@ import json
 import os
 import random
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -207,6 +209,25 @@ def write_wheel(folder: Path, name: str, files: Mapping[str, str]) -> None:
         wheel.writestr(f"{information}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
         wheel.writestr(f"{information}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         wheel.writestr(f"{information}/RECORD", "")
+
+
+def write_index(folder: Path, names: Iterable[str]) -> None:
+    """Empty wheels of what is installed here under these names and versions."""
+    for name in names:
+        release = version(name)
+        info = f"{name}-{release}.dist-info"
+        with zipfile.ZipFile(folder / f"{name}-{release}-py3-none-any.whl", "w") as wheel:
+            wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {release}\n")
+            wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+            wheel.writestr(f"{info}/RECORD", "")
+
+
+@contextmanager
+def pip_only(folder: Path) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for variable, value in (("NO_INDEX", "1"), ("FIND_LINKS", str(folder)), ("CONFIG_FILE", os.devnull)):
+            patch.setenv(f"PIP_{variable}", value)
+        yield
 
 
 @pytest.fixture

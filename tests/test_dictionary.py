@@ -1,6 +1,7 @@
 """A dictionary that a tagger reads: how entries are found, what is learnt of them, and that it can be another one."""
 
 import importlib.util
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from edgekd import dictionary, pipeline
+from edgekd import bundle, dictionary, pipeline
 from edgekd.artifact import Artifact
 from edgekd.data import Data
 from edgekd.data_options import DataOptions
@@ -32,7 +33,8 @@ from edgekd.stages.export_executorch import lower
 from edgekd.store import Store
 from edgekd.tokens import Encoded
 from edgekd.words import spans
-from tests.conftest import Quiet, artifact, build_encoder
+from tests.conftest import Quiet, artifact, build_encoder, pip_only, write_index
+from tests.test_bundle import serve
 
 KINDS = ("city", "person")
 ENTRIES = (("New York", "city"), ("york", "person"), ("York", "city"), ("北京", "city"), ("北京市", "city"))
@@ -281,6 +283,17 @@ def test_served_tags_are_those_of_training(ran: tuple[Path, Any], rows: Data) ->
             chain = Potentials(emissions, made.chain.start, made.chain.transitions, made.chain.end)
             expected += crf.best(chain, torch.ones(emissions.shape[:2], dtype=torch.bool), 1)[0][0, 0].tolist()
     assert served.tolist() == expected
+
+
+def test_a_bundle_takes_its_dictionary_along_and_another_one(ran: tuple[Path, Any], tmp_path: Path) -> None:
+    write_index(tmp_path, ("onnxruntime", "numpy", "tokenizers", "pyahocorasick"))
+    with pip_only(tmp_path):
+        made = bundle.bundle(ran[0] / "lstm_onnx", tmp_path)
+    assert "pyahocorasick==" in (made / "requirements.txt").read_text()
+    assert "selftest passed: 16 rows" in serve(made, "--selftest").stdout
+    (tmp_path / "new.tsv").write_text("Zaphod\tplace\n")
+    done = serve(made, "--dictionary", str(tmp_path / "new.tsv"), "have you heard of Zaphod ?")
+    assert [entity["type"] for entity in json.loads(done.stdout)["entities"]] == ["place"], done.stderr
 
 
 EXPORTS = {
