@@ -1,11 +1,11 @@
 """What a tagger's dictionary is worth: F1 on dev with its own, with none, with a wrong one, and with any other.
 
-python benchmarks/dictionary.py runs/ner_dictionary/onnx_int8 [--dictionary FILE ...]
+python benchmarks/dictionary.py runs/ner_dictionary/onnx_int8 [--dictionary FILE ...] [--kind LABEL=TYPE ...]
 
 Scored by the runtime that serves the artifact, whose files stay as they are. `own` is the artifact's dictionary;
-`right` has the dev split's entities too, whose types are among its own; `mistyped` has its entries, each with the type
-after its own; `noise` has as many words of dev as `right`, of no entity, with drawn types. Recall is told apart for
-entities that the train split names and for those that it never does.
+`right` has the dev split's entities too, where their labels are its types or --kind says which; `mistyped` has its
+entries, each with the type after its own; `noise` has as many words of dev as `right`, of no entity, with drawn types.
+Recall is told apart for entities that the train split names and for those that it never does.
 """
 
 import argparse
@@ -52,6 +52,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("artifact", type=Path)
     parser.add_argument("--dictionary", type=Path, action="append", default=[])
+    parser.add_argument("--kind", action="append", default=[], metavar="LABEL=TYPE", help="types unlike the labels")
     given = parser.parse_args()
     resolved = yaml.safe_load((given.artifact.absolute().parent / "recipe.yaml").read_text())
     data = Data(DataOptions.model_validate(resolved["data"]), resolved["seed"])
@@ -60,7 +61,10 @@ def main() -> None:
     kinds = own.kinds
     gold = entities(data, data.dev, np.eye(len(data.labels))[data.dev.targets])
     known = {text.lower() for text, _ in data.entities}
-    named = [(data.dev.texts[row][0][start:end], kind) for row, start, end, kind, _ in sorted(gold) if kind in kinds]
+    spoken = {kind: kind for kind in kinds} | dict(pair.split("=") for pair in given.kind)
+    named = [
+        (data.dev.texts[row][0][start:end], spoken[kind]) for row, start, end, kind, _ in sorted(gold) if kind in spoken
+    ]
     turned = {kind: kinds[(number + 1) % len(kinds)] for number, kind in enumerate(kinds)}
     made = {
         "own": own,
