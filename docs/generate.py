@@ -6,13 +6,14 @@ from pathlib import Path
 from edgekd.connection import CONNECTIONS
 from edgekd.data_options import DataOptions, Splits
 from edgekd.device import Device, Expectation, RunOptions
+from edgekd.dictionary_options import Disturbed, ReadDictionary
 from edgekd.explaining import fields_table
 from edgekd.kd.method import METHODS
 from edgekd.kd.phase import Phase, Terms
 from edgekd.options import Options
 from edgekd.provider import PROVIDERS
 from edgekd.stage import STAGES, Budget
-from edgekd.start import Start
+from edgekd.start import Recurrent, Start
 from edgekd.study import StudyOptions
 
 HEAD = """# Reference
@@ -35,6 +36,9 @@ def reference() -> str:
     parts += [section(f"stage {name}", STAGES.get(name)) for name in STAGES.names]
     parts += [section("budget (of any step)", Budget)]
     parts += [section("a student from layers (distill's model)", Start)]
+    parts += [section("a BiLSTM student of a tagger (distill's model)", Recurrent)]
+    parts += [section("a dictionary (finetune's dictionary)", ReadDictionary)]
+    parts += [section("a changing dictionary (distill's dictionary)", Disturbed)]
     parts += [section("phase (distill's phases)", Phase), section("terms of a phase", Terms)]
     for name in METHODS.names:
         method = METHODS.get(name)

@@ -17,12 +17,21 @@ from edgekd.errors import EdgekdError
 MANIFEST = "manifest.json"
 TOKENIZER = "tokenizer.json"
 TRAINING = "training.json"  # losses, beside the weights of what was trained
+# Beside a tagger with a dictionary: what its features and its tags' order are, and the dictionary.
+TAGGER, DICTIONARY = "tagger.json", "dictionary.tsv"
 SCHEMA = 1
 
 
 def sha256(path: Path) -> str:
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def carry(source: Path, out: Path) -> None:
+    """Copy what stands around a model, whatever format it is in: how texts are read, and tags decoded."""
+    for name in (TOKENIZER, TAGGER, DICTIONARY):
+        if (source / name).is_file():
+            (out / name).write_bytes((source / name).read_bytes())
 
 
 def canonical(value: Any) -> str:
@@ -67,7 +76,8 @@ class Artifact:
     @property
     def model_size(self) -> int:
         """Bytes on disk of the model's own files: what quantization shrinks."""
-        return sum(int(entry["bytes"]) for name, entry in self.manifest.files.items() if name != TOKENIZER)
+        own = self.manifest.files.keys() - {TOKENIZER, DICTIONARY}
+        return sum(int(self.manifest.files[name]["bytes"]) for name in own)
 
     @property
     def digest(self) -> str:

@@ -34,7 +34,7 @@ class Watcher(Protocol):
 
 @dataclass(frozen=True)
 class Assessed:
-    """An artifact with what was found: logits of the dev split (rows, outputs), score, timings, gates.
+    """An artifact with what was found: logits of the dev split (positions, outputs), score, timings, gates.
 
     `redrawn` are its scores on samples of dev; `change` is the interval of their differences to the source's.
     """
@@ -137,9 +137,9 @@ class Assessor:
     def _outputs(self, artifact: Artifact, device: Device, basis: Mapping[str, Any]) -> dict[str, Any]:
         def compute() -> dict[str, Any]:
             board = self._board(device, artifact)
-            tokens = self.data.dev.encode(artifact.path, artifact.manifest.max_length)
-            tokens = measure.chosen(tokens, measure.scored(device, len(self.data.dev)))
-            logits, facts = measure.outputs(artifact, tokens, board, self.watcher.progress)
+            rows, texts = measure.scored(device, len(self.data.dev)), self.data.dev.texts
+            asked = texts if rows is None else [texts[row] for row in rows]
+            logits, facts = measure.outputs(artifact, asked, board, self.watcher.progress)
             return {"logits": logits.tolist(), "facts": facts}
 
         key = {**basis, "what": "outputs", "data": self.data.fingerprint}
@@ -191,10 +191,11 @@ class Assessor:
 
         logits = np.array(found["logits"], dtype=np.float32)
         rows = measure.scored(device, len(self.data.dev))
-        for gate in self._gates(tolerance, logits, source, rows):
+        positions = None if rows is None else self.data.dev.positions(rows)
+        for gate in self._gates(tolerance, logits, source, positions):
             yield replace(gate, name=f"{gate.name} on {device.name}")
         if device.transport.kind() != "local":
-            same = self.data.task.agreement(logits, here if rows is None else here[rows])
+            same = self.data.task.agreement(logits, here if positions is None else here[positions])
             limit = device.run.min_agreement
             yield Gate(f"share of answers as on this machine on {device.name}", same, limit, same >= limit)
 
@@ -203,25 +204,25 @@ class Assessor:
         tolerance: Tolerance,
         logits: "NDArray[np.floating[Any]]",
         source: Assessed,
-        rows: "NDArray[np.intp] | None" = None,
+        positions: "NDArray[np.int64] | None" = None,
     ) -> Iterator[Gate]:
-        """The comparisons with the source that the stage asks for, of logits (rows, outputs) of the dev split, or of
-        some of its rows: then not those of the score, which a few rows do not tell.
+        """The comparisons with the source that the stage asks for, of logits (positions, outputs) of the dev split or
+        of some of its positions: then not those of the score, which a few do not tell.
         """
         assert source.score is not None  # a source is of a format that is served
-        theirs = source.logits if rows is None else source.logits[rows]
+        theirs = source.logits if positions is None else source.logits[positions]
         metric, whole = source.score.metric, source.score.value
-        ours = self.data.value(logits) if rows is None else math.nan
+        ours = self.data.value(logits) if positions is None else math.nan
         if (limit := tolerance.max_difference) is not None:
             difference = float(abs(logits - theirs).max())
             yield Gate("largest difference of an output", difference, limit, difference <= limit)
-        if (limit := tolerance.max_drop) is not None and rows is None:
+        if (limit := tolerance.max_drop) is not None and positions is None:
             drop = whole - ours
             yield Gate(f"drop of {metric}", drop, limit, drop <= limit)
         if (limit := tolerance.min_agreement) is not None:
             agreement = self.data.task.agreement(logits, theirs)
             yield Gate("share of equal answers", agreement, limit, agreement >= limit)
-        if (limit := tolerance.min_kept) is not None and rows is None:
+        if (limit := tolerance.min_kept) is not None and positions is None:
             # A share means nothing of a source that scores nothing, or whose metric is negative: then no worse will do.
             kept = ours / whole if whole > 0 else float(ours >= whole)
             yield Gate(f"share of the source's {metric}", kept, limit, kept >= limit)

@@ -14,9 +14,7 @@ from edgekd.errors import EdgekdError
 from edgekd.report import Gate, Timing
 from edgekd.runtime import serving
 from edgekd.task import TASKS
-from edgekd.tokens import Encoded, encode, load_tokenizer
-
-Texts = Sequence[tuple[str, ...]]
+from edgekd.tokens import Encoded
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,7 @@ class Benched:
     gates: tuple[Gate, ...]
 
 
-def texts(folder: Path, file: Path | None) -> Texts:
+def texts(folder: Path, file: Path | None) -> measure.Texts:
     """What an artifact is benched on: the lines of a file, or the dev split of the run that it is a step of.
 
     Raises EdgekdError, with what to give, where there is neither.
@@ -60,7 +58,11 @@ def texts(folder: Path, file: Path | None) -> Texts:
 
 
 def bench(
-    device: Device, folders: Sequence[Path], given: Sequence[Texts], shapes: Sequence[Shape], progress: measure.Progress
+    device: Device,
+    folders: Sequence[Path],
+    given: Sequence[measure.Texts],
+    shapes: Sequence[Shape],
+    progress: measure.Progress,
 ) -> list[Benched]:
     """Score a sample of the rows on the device and on this machine, then time each shape and thread count.
 
@@ -86,22 +88,27 @@ def bench(
 
 
 def _answers(
-    artifact: Artifact, rows: Texts, board: Board, here: Board, progress: measure.Progress
+    artifact: Artifact, rows: measure.Texts, board: Board, here: Board, progress: measure.Progress
 ) -> tuple[dict[str, Any], tuple[Gate, ...]]:
-    tokens = encode(load_tokenizer(artifact.path, artifact.manifest.max_length), rows)
-    tokens = measure.chosen(tokens, measure.scored(board.device, len(rows)))
-    theirs, facts = measure.outputs(artifact, tokens, board, progress)
+    scored = measure.scored(board.device, len(rows))
+    asked = rows if scored is None else [rows[row] for row in scored]
+    theirs, facts = measure.outputs(artifact, asked, board, progress)
     if board.device.here:
         return facts, ()
-    ours, _ = measure.outputs(artifact, tokens, here, progress)
+    ours, _ = measure.outputs(artifact, asked, here, progress)
     task, limit = TASKS.get(artifact.manifest.task)(), board.device.run.min_agreement
     same = task.agreement(theirs, ours)
-    return facts, (Gate(f"share of {len(tokens.ids)} answers as on this machine", same, limit, same >= limit),)
+    return facts, (Gate(f"share of {len(theirs)} answers as on this machine", same, limit, same >= limit),)
 
 
-def _sample(artifact: Artifact, rows: Texts, shape: Shape, most: int) -> measure.Sample:
+def _sample(artifact: Artifact, rows: measure.Texts, shape: Shape, most: int) -> measure.Sample:
     sample = measure.sample(artifact, rows, most)
     if shape.length:
+        if sample.tokens.kinds:
+            raise EdgekdError(
+                f"{artifact.path.name} reads a dictionary, and words repeated to a length are in none",
+                "Leave --lengths out: its texts are timed at their own.",
+            )
         # Real words, repeated or cut to the length: which rows of the embedding table are read is as in real text.
         ids = [_stretched(row, shape.length) for row in sample.tokens.ids]
         types = [_stretched(row, shape.length) for row in sample.tokens.types]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from edgekd import bundle_card, bundle_predict, bundle_requirements, closure, report_files, selftest
-from edgekd.artifact import Artifact
+from edgekd.artifact import DICTIONARY, Artifact
 from edgekd.data import Data
 from edgekd.data_options import DataOptions
 from edgekd.errors import EdgekdError
@@ -37,7 +37,8 @@ def bundle(folder: Path, out: Path, archive: bool = False, platform: str = "", p
         shutil.copytree(artifact.path, made / "model")
         modules = ["predicting", "selftest", f"runtimes.{runtime}", f"tasks.{artifact.manifest.task}"]
         closure.copy(made, [f"edgekd.{module}" for module in modules])
-        libraries = installed((*RUNTIMES.get(runtime).libraries, "numpy"))
+        reads = ("pyahocorasick",) if (artifact.path / DICTIONARY).is_file() else ()
+        libraries = installed((*RUNTIMES.get(runtime).libraries, "numpy", *reads))
         (made / "requirements.txt").write_text(bundle_requirements.requirements(libraries, platform, python))
         shutil.copyfile(bundle_predict.__file__, made / "predict.py")
         exact = {timing["precision"] for timing in step["timings"]} == {"fp32"}

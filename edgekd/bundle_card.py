@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from edgekd.artifact import Manifest
+from edgekd.task import TASKS
 
 _USE = """
 ## Use
@@ -22,14 +23,17 @@ def card(name: str, manifest: Manifest, report: Mapping[str, Any], step: Mapping
 
     score, data = step["score"], report["data"].get("source", "data")
     precision = step["timings"][0]["precision"] if step["timings"] else "not told"
+    per_token = TASKS.get(manifest.task).per_token
+    what = "Tags" if per_token else manifest.task.capitalize()
+    kind = "token-classification" if per_token else "text-classification"
     result = {
-        "task": {"type": "text-classification"},
+        "task": {"type": kind},
         "dataset": {"name": data, "type": data, "split": "validation"},
         "metrics": [{"type": score["metric"], "value": round(score["value"], 4)}],
     }
     head = {
         "library_name": "edgekd",
-        "pipeline_tag": "text-classification",
+        "pipeline_tag": kind,
         "tags": ["edgekd", manifest.format],
         "model-index": [{"name": name, "results": [result]}],
     }
@@ -37,7 +41,7 @@ def card(name: str, manifest: Manifest, report: Mapping[str, Any], step: Mapping
     parts = [
         f"---\n{yaml.safe_dump(head, sort_keys=False, allow_unicode=True)}---",
         f"# {name}",
-        f"{manifest.task.capitalize()} of {' and '.join(manifest.text)}{labels}; up to {manifest.max_length} tokens. "
+        f"{what} of {' and '.join(manifest.text)}{labels}; up to {manifest.max_length} tokens. "
         f"Format {manifest.format}, {step['model_size'] / 1e6:.1f} MB; computes in {precision}.",
         "## Scores",
         f"On the {score['rows']} rows of the development split, each by the runtime that serves the artifact:",

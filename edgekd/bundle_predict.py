@@ -18,13 +18,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("texts", nargs="*", help="a sentence, or the two of a pair; none: JSON lines on standard input")
     parser.add_argument("--selftest", action="store_true", help="compare with the golden vectors")
+    parser.add_argument(
+        "--dictionary", type=Path, help="a file of entries, a tab and a type each, instead of the model's"
+    )
     given = parser.parse_args()
     lines = [given.texts] if given.texts else map(json.loads, sys.stdin)
     try:
         if given.selftest:
             print(replay(here / "model", here / GOLDEN))
             return
-        for answer in predict(here / "model", ((line,) if isinstance(line, str) else tuple(line) for line in lines)):
+        texts = ((line,) if isinstance(line, str) else tuple(line) for line in lines)
+        for answer in predict(here / "model", texts, given.dictionary):
             print(json.dumps(answer, ensure_ascii=False), flush=True)
     except EdgekdError as error:
         sys.exit(f"error: {error}")

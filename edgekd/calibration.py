@@ -1,17 +1,16 @@
 """Rows that a quantizer watches a model on: drawn from the train split, so that dev stays unseen."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from edgekd.reading import Reader
 from edgekd.stage import Job
-from edgekd.tokens import encode, load_tokenizer
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 
-def samples(job: Job, count: int, together: bool = False) -> "Iterator[dict[str, NDArray[np.int64]]]":
+def samples(job: Job, count: int, together: bool = False) -> "Iterator[dict[str, NDArray[Any]]]":
     """`count` rows of the job's source, one at a time: int64 arrays (1, length), at their real lengths.
 
     `together`: all filled up to the longest, for quantizers that stack what they saw.
@@ -21,8 +20,7 @@ def samples(job: Job, count: int, together: bool = False) -> "Iterator[dict[str,
     assert job.source is not None
     split = job.data.train
     chosen = np.random.default_rng(job.seed).permutation(len(split))[:count]
-    tokenizer = load_tokenizer(job.source.path, job.data.options.max_length)
-    rows = encode(tokenizer, [split.texts[row] for row in chosen])
+    rows = Reader(job.source).encode([split.texts[row] for row in chosen])
     whole = rows.pad(range(len(chosen)))
     for row in range(len(chosen)):
         job.progress("calibration", row + 1, len(chosen))

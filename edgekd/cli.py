@@ -181,7 +181,12 @@ def compare(
 @cli.command()
 @click.argument("artifact", type=click.Path(path_type=Path))
 @click.argument("text", nargs=-1)
-def predict(artifact: Path, text: tuple[str, ...]) -> None:
+@click.option(
+    "--dictionary",
+    type=click.Path(path_type=Path),
+    help="For a model with a dictionary: another file of entries, a tab and a type each.",
+)
+def predict(artifact: Path, text: tuple[str, ...], dictionary: Path | None) -> None:
     """Answer for TEXT (two texts for a model of pairs), or for each line of standard input.
 
     A line is plain text, or JSON: a string, a list of two strings, or an object with the recipe's text columns. Answers
@@ -190,7 +195,7 @@ def predict(artifact: Path, text: tuple[str, ...]) -> None:
     from edgekd.predicting import predict as answers
 
     given: Iterator[tuple[str, ...]] = iter([text]) if text else _lines(artifact)
-    for answer in answers(artifact, given):
+    for answer in answers(artifact, given, dictionary):
         click.echo(json.dumps(answer, ensure_ascii=False))
 
 

@@ -8,7 +8,7 @@ import hashlib
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from edgekd import embedded, hub
@@ -16,7 +16,6 @@ from edgekd.data_options import DataOptions
 from edgekd.errors import EdgekdError
 from edgekd.tables import Tables, checked_bytes, find, from_files, from_hub
 from edgekd.task import Task
-from edgekd.tokens import Encoded, encode, load_tokenizer
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,17 +24,39 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Split:
-    """Rows of one split: `texts[i]` holds one or two sentences, `targets` has shape (rows,)."""
+    """Rows of one split: `texts[i]` holds one or two sentences, `targets` has shape (positions,).
+
+    `counts` are the positions of each row; None: one a row.
+    """
 
     texts: tuple[tuple[str, ...], ...]
     targets: "NDArray[Any]"
+    counts: "NDArray[np.int64] | None" = None
 
     def __len__(self) -> int:
         return len(self.texts)
 
-    def encode(self, tokenizer: Path, max_length: int) -> Encoded:
-        """Encode with an artifact's tokenizer.json, cut at `max_length` tokens."""
-        return encode(load_tokenizer(tokenizer, max_length), self.texts)
+    @property
+    def ends(self) -> "NDArray[np.int64]":
+        """Where each row's positions end."""
+        import numpy as np
+
+        return np.arange(1, len(self) + 1) if self.counts is None else np.cumsum(self.counts)
+
+    def positions(self, rows: "NDArray[np.intp]") -> "NDArray[np.int64]":
+        """The numbers of these rows' positions."""
+        import numpy as np
+
+        ends = self.ends
+        starts = np.concatenate([[0], ends[:-1]])
+        return np.concatenate([np.arange(starts[row], ends[row]) for row in rows])
+
+    def first(self, rows: int) -> "Split":
+        """The first so many rows."""
+        if len(self) <= rows:
+            return self
+        counts = None if self.counts is None else self.counts[:rows]
+        return Split(self.texts[:rows], self.targets[: self.ends[rows - 1]], counts)
 
 
 class Data:
@@ -64,14 +85,13 @@ class Data:
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
-        """The declared labels, or else those of the train split, sorted."""
-        if self.options.labels or self.options.task != "classification":
+        """The declared labels, or else those of the source or its train split."""
+        if self.options.labels:
             return self.options.labels
-        found = sorted({str(cell).strip() for cell in self._tables.train[self.options.label]})
-        if len(self._tables.names or found) < 2:
-            where = self._tables.place("train", -1)
-            raise EdgekdError(f"the only label is {found[0]!r}", "A classification needs two: check data.label.", where)
-        return self._tables.names or tuple(found)
+        try:
+            return self.task.labels(self._tables.train[self.options.label], self._tables.names)
+        except EdgekdError as error:
+            raise error.at(self._tables.place("train", -1)) from None
 
     @property
     def task(self) -> Task:
@@ -82,15 +102,30 @@ class Data:
         return self.options.metric or self.task.default_metric
 
     def value(self, logits: "NDArray[np.floating[Any]]") -> float:
-        """The metric of dev's logits (rows, outputs); -inf where it is no number, so that it passes no gate."""
-        found = float(self.task.metrics[self.metric](self.task.predictions(logits), self.dev.targets))
+        """The metric of dev's logits (positions, outputs); -inf where it is no number, so that it passes no gate."""
+        found = self.score(self.metric, logits)
         return found if math.isfinite(found) else -math.inf
+
+    def score(self, metric: str, logits: "NDArray[np.floating[Any]]") -> float:
+        """Any of the task's metrics, of dev's logits (positions, outputs)."""
+        predicted, true = (
+            self.task.compared(values, self.labels, self.dev.ends)
+            for values in (self.task.predictions(logits), self.dev.targets)
+        )
+        return float(self.task.metrics[metric](predicted, true))
+
+    @cached_property
+    def entities(self) -> tuple[tuple[str, str], ...]:
+        """The entities of the train split with their types, each once; of a task that tags words."""
+        import numpy as np
+
+        answers = self.task.decode(np.eye(len(self.labels))[self.train.targets], self.labels, self.train.texts)
+        return tuple(dict.fromkeys((found["text"], found["type"]) for row in answers for found in row["entities"]))
 
     @cached_property
     def train(self) -> Split:
         split = self._split("train")
-        limit = self.options.limit or len(split)
-        split = Split(split.texts[:limit], split.targets[:limit])
+        split = split.first(self.options.limit or len(split))
         return self._drawn(split, self.options.per_class) if self.options.per_class else split
 
     @cached_property
@@ -119,18 +154,24 @@ class Data:
         import numpy as np
 
         table = self._tables[role]
-        texts = tuple(zip(*(map(str, table[column]) for column in self.options.text), strict=True))
-        task, targets = self.task, []
+        task, texts, targets = self.task, [], []
         # Numbers stand for labels where the source stores them so, or where declared labels are no numbers themselves.
         declared = self.options.labels
         indexed = bool(self._tables.names) or bool(declared and not any(label.isdecimal() for label in declared))
         for row, value in enumerate(table[self.options.label]):
             try:
-                targets.append(task.target(value, self.labels, indexed))
+                text, target = task.read(
+                    [table[column][row] for column in self.options.text], value, self.labels, indexed
+                )
             except EdgekdError as error:
                 raise error.at(self._tables.place(role, row)) from None
-        kind = np.float32 if self.options.task == "regression" else np.int64
-        return Split(texts, np.array(targets, dtype=kind))
+            texts.append(text)
+            targets.append(target)
+        flat = np.array(
+            list(chain.from_iterable(targets)), np.float32 if self.options.task == "regression" else np.int64
+        )
+        counts = np.array([len(target) for target in targets]) if task.per_token else None
+        return Split(tuple(texts), flat, counts)
 
     @cached_property
     def _tables(self) -> Tables:

@@ -5,13 +5,14 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from edgekd import embedded, glue, hub
+from edgekd import columns, embedded, glue, hub, receipts
 from edgekd.errors import nearest
 from edgekd.options import Options
 from edgekd.task import TASKS, Task
 
 # Endings of the files that are read.
-SUFFIXES = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
+SUFFIXES = (".csv", ".tsv", ".jsonl", ".json", ".parquet", *columns.SUFFIXES)
+PRESETS = {**glue.PRESETS, "sroie": receipts.PRESET}
 
 
 class Splits(Options):
@@ -27,12 +28,14 @@ class DataOptions(Options):
     source: str = Field(description="embedded/NAME, a file, a folder, or a data set of the hub")
     config: str | None = Field(None, description="Configuration of a hub data set, such as cola")
     revision: str | None = Field(None, description="Branch, tag or commit of a hub data set (default: its main branch)")
-    preset: str | None = Field(None, description="A GLUE task's columns, labels and metric: " + ", ".join(glue.PRESETS))
-    task: str = Field("classification", description="Kind of task: classification or regression")
-    text: Annotated[tuple[str, ...], Field(min_length=1, max_length=2)] = Field(
-        description="Column of the sentence, or the two columns of a pair"
+    preset: str | None = Field(
+        None, description="Columns, labels and metric of a known data set: " + ", ".join(PRESETS)
     )
-    label: str = Field("label", description="Column of the label")
+    task: str = Field("classification", description="Kind of task: classification, regression or tokens")
+    text: Annotated[tuple[str, ...], Field(min_length=1, max_length=2)] = Field(
+        description="Column of the sentence, or the two of a pair; for tokens, of a row's words (default: words)"
+    )
+    label: str = Field("label", description="Column of the label; for tokens, of the words' tags (default: tags)")
     labels: tuple[str, ...] = Field((), description="Names of the labels, in the order of their numbers")
     metric: str | None = Field(None, description="The score that counts; default: the task's own")
     columns: tuple[str, ...] | None = Field(None, description="Column names of files that have no header line")
@@ -56,13 +59,15 @@ class DataOptions(Options):
             preset = config
         defaults: dict[str, Any] = {}
         if preset is not None:
-            if preset not in glue.PRESETS:
-                raise ValueError(f"unknown preset '{preset}'. {nearest(str(preset), glue.PRESETS)}")
-            defaults = dict(glue.PRESETS[preset])
-            if source == glue.REPOSITORY:
+            if preset not in PRESETS:
+                raise ValueError(f"unknown preset '{preset}'. {nearest(str(preset), PRESETS)}")
+            defaults = dict(PRESETS[preset])
+            if preset in glue.PRESETS and source == glue.REPOSITORY:
                 defaults |= {"source": source, "config": glue.CONFIGURATIONS.get(preset, preset)}
             else:
-                defaults.pop("splits")
+                defaults.pop("splits", None)
+        elif given.get("task") == "tokens" and not embedded.is_embedded(source):
+            defaults = {"text": (columns.WORDS,), "label": columns.TAGS}
         elif embedded.is_embedded(source):
             defaults = dict(embedded.module(source).DEFAULTS)
         return defaults | dict(given)
@@ -75,6 +80,8 @@ class DataOptions(Options):
             raise ValueError(f"unknown task '{self.task}'. {nearest(self.task, TASKS.names)}")
         if self.per_class and self.task != "classification":
             raise ValueError(f"per_class draws rows by their label, and a {self.task} has none for a row. Set limit")
+        if self.kind.per_token and len(self.text) > 1:
+            raise ValueError("the words of a row are one column. Name it in data.text")
         if self.config and not self.on_hub:
             raise ValueError("config belongs to a hub data set; for GLUE's columns of local files say 'preset'")
         return self

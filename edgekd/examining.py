@@ -35,9 +35,12 @@ def redrawn(task: Task, metric: str, logits: "Floats", targets: "NDArray[Any]", 
     """The metric on `draws` samples of the rows, drawn with replacement (Efron 1979).
 
     Artifacts that answer the same rows get the same samples, so the differences of two lists are those of a paired
-    bootstrap.
+    bootstrap. A task that answers for each word gives none: the words of a row do not vary by themselves.
     """
     import numpy as np
+
+    if task.per_token:
+        return []
 
     predicted, score = task.predictions(logits), task.metric(metric)
     draw, count = np.random.default_rng(0), len(targets)
@@ -46,10 +49,12 @@ def redrawn(task: Task, metric: str, logits: "Floats", targets: "NDArray[Any]", 
 
 
 def interval(values: "Sequence[float] | NDArray[Any]") -> tuple[float, float] | None:
-    """The middle 95 % of redrawn values; None where a sample had no score, such as a correlation of equal numbers."""
+    """The middle 95 % of redrawn values; None where there are none, or one had no score, such as a correlation of equal
+    numbers.
+    """
     import numpy as np
 
-    if not np.isfinite(values).all():
+    if not len(values) or not np.isfinite(values).all():
         return None
     low, high = np.quantile(values, [0.025, 0.975])
     return float(low), float(high)

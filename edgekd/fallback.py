@@ -17,6 +17,7 @@ from edgekd import calibration
 from edgekd.artifact import MANIFEST, Artifact
 from edgekd.engine import Engine
 from edgekd.errors import RefusedError
+from edgekd.reading import Reader
 from edgekd.runtime import Executable
 from edgekd.stage import Job
 from edgekd.tokens import Encoded
@@ -105,7 +106,7 @@ class Search:
             with Engine() as engine:
                 ours = self._made(engine, frozenset(self.layers) - {layer})
                 change = np.concatenate(
-                    [ours.run(row)["logits"] - logits for row, logits in zip(rows, theirs, strict=True)]
+                    [(ours.run(row)["logits"] - logits).ravel() for row, logits in zip(rows, theirs, strict=True)]
                 )
             found.append((layer, float(np.sqrt((change**2).mean()))))
             self.job.progress("sensitivity of layers", number, len(self.layers))
@@ -132,16 +133,17 @@ class Search:
         return self.job.scratch / name
 
     @cached_property
-    def _dev(self) -> Encoded:
+    def _reader(self) -> Reader:
         assert self.job.source is not None
-        return self.job.data.dev.encode(self.job.source.path, self.job.data.options.max_length)
+        return Reader(self.job.source)
+
+    @cached_property
+    def _dev(self) -> Encoded:
+        return self._reader.encode(self.job.data.dev.texts)
 
     def _score(self, executable: Executable) -> float:
         """The recipe's metric on dev, row by row as it is served."""
-        import numpy as np
-
-        rows = (self._dev.pad([row]) for row in range(len(self._dev.ids)))
-        return self.job.data.value(np.concatenate([executable.run(row)["logits"] for row in rows]))
+        return self.job.data.value(self._reader.run(executable, self._dev))
 
     def _speedup(self, slow: Executable, ours: Executable) -> float:
         """Median time of the one in float over ours, inferences interleaved so that both see the same machine."""

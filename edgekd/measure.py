@@ -18,6 +18,7 @@ from edgekd.board import Board
 from edgekd.data import Data
 from edgekd.device import Device
 from edgekd.errors import EdgekdError
+from edgekd.reading import Reader
 from edgekd.report import Latency, Score, Timing
 from edgekd.runtime import serving
 from edgekd.tokens import Encoded
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+Texts = Sequence[tuple[str, ...]]
 Progress = Callable[[str, float, float], None]
 _PROFILED = 100
 _WATCH_S = 5.0  # how often a timed process tells the machine's state; it is told between two inferences
@@ -33,17 +35,19 @@ _TOKENIZER_TEXTS = 200
 
 
 def outputs(
-    artifact: Artifact, tokens: Encoded, board: Board, progress: Progress
+    artifact: Artifact, texts: "Texts", board: Board, progress: Progress
 ) -> "tuple[NDArray[np.float32], dict[str, Any]]":
-    """Logits of the rows, (rows, outputs), by the runtime that serves the artifact on the device, and what its process
-    told: memory in bytes (peak, base, held), the precision that really ran, the libraries' versions.
+    """Logits of the rows, (positions, outputs), by the runtime that serves the artifact on the device, and what its
+    process told: memory in bytes (peak, base, held), the precision that really ran, the libraries' versions.
 
-    Raises EdgekdError where a row gives no finite number.
+    Raises EdgekdError where one is no finite number.
     """
     import numpy as np
 
     with tempfile.TemporaryDirectory(prefix="edgekd-") as folder:
         inputs, target = Path(folder, "inputs.npz"), Path(folder, "outputs.npy")
+        reader = Reader(artifact)
+        tokens = reader.encode(texts)
         _pack(tokens, inputs)
         longest = Path(folder, "longest.npz")
         _pack(_longest(tokens), longest)
@@ -59,19 +63,18 @@ def outputs(
                 done += record["done"]
                 progress("scoring", done, len(tokens.ids))
         board.pull(there, target)
-        logits = np.load(target)
-    if not np.isfinite(logits).all():
-        bad = int((~np.isfinite(logits)).any(axis=1).sum())
+        given = np.load(target)
+    if not np.isfinite(given).all():
+        bad = int((~np.isfinite(given)).any(axis=1).sum())
         raise EdgekdError(
-            f"{artifact.path.name}: {bad} of {len(logits)} rows give no finite number", "Look at the step before it."
+            f"{artifact.path.name}: {bad} of {len(given)} outputs are no finite number", "Look at the step before it."
         )
-    return logits, facts
+    return reader.answers([given], tokens), facts
 
 
 def score(logits: "NDArray[np.floating[Any]]", data: Data) -> Score:
     """All of the task's metrics on dev; the recipe's own is the value. Raises EdgekdError where that is no number."""
-    predicted = data.task.predictions(logits)
-    found = {name: metric(predicted, data.dev.targets) for name, metric in data.task.metrics.items()}
+    found = {name: data.score(name, logits) for name in data.task.metrics}
     value = found.pop(data.metric)
     if not math.isfinite(value):
         raise EdgekdError(
@@ -87,7 +90,7 @@ class Sample:
     """Rows to time: their tokens, and texts for the tokenizer (none: it is not timed)."""
 
     tokens: Encoded
-    texts: "Sequence[tuple[str, ...]]" = ()
+    texts: "Texts" = ()
     batch: int = 1  # how often each row is repeated to one batch
 
 
@@ -150,7 +153,7 @@ def _operators(artifact: Artifact, tokens: Encoded, board: Board, threads: int) 
     """Seconds of one inference by kind of operator, the mean over some rows, in a process of its own."""
     with tempfile.TemporaryDirectory(prefix="edgekd-") as folder:
         inputs = Path(folder, "inputs.npz")
-        _pack(Encoded(tokens.ids[:_PROFILED], tokens.types[:_PROFILED]), inputs)
+        _pack(tokens.take(range(min(_PROFILED, len(tokens.ids)))), inputs)
         job = {**_job(artifact, board, inputs), "do": "profile", "threads": threads}
         told = {record["kind"]: record for record in board.ask(job)}
     seconds: dict[str, float] = told["profile"]["seconds"]
@@ -173,20 +176,16 @@ def from_json(raw: dict[str, Any]) -> Timing:
     )
 
 
-def sample(artifact: Artifact, texts: "Sequence[tuple[str, ...]]", most: int) -> Sample:
+def sample(artifact: Artifact, texts: "Texts", most: int) -> Sample:
     """Rows in a seeded order, so that the first N show the real mix of lengths."""
     import numpy as np
 
-    from edgekd.tokens import encode, load_tokenizer
-
     chosen = [texts[row] for row in np.random.default_rng(0).permutation(len(texts))[:most]]
-    tokenizer = load_tokenizer(artifact.path, artifact.manifest.max_length)
-    return Sample(encode(tokenizer, chosen), chosen[:_TOKENIZER_TEXTS])
+    return Sample(Reader(artifact).encode(chosen), chosen[:_TOKENIZER_TEXTS])
 
 
 def _longest(tokens: Encoded, count: int = 20) -> Encoded:
-    order = tokens.lengths.argsort(kind="stable")[-count:]
-    return Encoded([tokens.ids[row] for row in order], [tokens.types[row] for row in order])
+    return tokens.take(tokens.lengths.argsort(kind="stable")[-count:].tolist())
 
 
 def scored(device: Device, rows: int) -> "NDArray[np.intp] | None":
@@ -199,11 +198,6 @@ def scored(device: Device, rows: int) -> "NDArray[np.intp] | None":
     return np.sort(np.random.default_rng(0).permutation(rows)[:count])
 
 
-def chosen(tokens: Encoded, rows: "NDArray[np.intp] | None") -> Encoded:
-    """Some of the rows, None for all of them."""
-    return tokens if rows is None else Encoded([tokens.ids[row] for row in rows], [tokens.types[row] for row in rows])
-
-
 def _job(artifact: Artifact, board: Board, inputs: Path) -> dict[str, Any]:
     runtime = serving(artifact.manifest.format)
     return {"artifact": board.push(artifact.path), "runtime": runtime, "inputs": board.push(inputs)}
@@ -212,4 +206,11 @@ def _job(artifact: Artifact, board: Board, inputs: Path) -> dict[str, Any]:
 def _pack(tokens: "Encoded", file: Path) -> None:
     import numpy as np
 
-    np.savez(file, ids=np.concatenate(tokens.ids), types=np.concatenate(tokens.types), ends=np.cumsum(tokens.lengths))
+    flat: dict[str, Any] = {
+        "ids": np.concatenate(tokens.ids),
+        "types": np.concatenate(tokens.types),
+        "ends": np.cumsum(tokens.lengths),
+    }
+    if tokens.kinds:
+        flat["dictionary"] = np.concatenate([tokens.features(row) for row in range(len(tokens.ids))])
+    np.savez(file, **flat)

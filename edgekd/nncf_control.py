@@ -7,6 +7,7 @@ from typing import Any
 from edgekd.errors import RefusedError
 from edgekd.openvino_graph import in_float
 from edgekd.quiet import quiet
+from edgekd.reading import Reader
 from edgekd.stage import Job
 
 _RANKING_ROWS = 64
@@ -34,7 +35,8 @@ class Control:
         import openvino
 
         assert self.job.source is not None
-        dev = self.job.data.dev.encode(self.job.source.path, self.job.data.options.max_length)
+        reader = Reader(self.job.source)
+        dev = reader.encode(self.job.data.dev.texts)
         everything = range(len(dev.ids))
         theirs: dict[int, Any] = {}  # the source's outputs
         scored = 0
@@ -53,7 +55,8 @@ class Control:
                 return sum(near) / len(near), near
             scored = min(scored + 1, self.steps + 4)
             self.job.progress("NNCF's accuracy control", scored, self.steps + 4)
-            return self.job.data.value(np.concatenate([*outputs.values()])) + _ABOVE_ZERO, near
+            logits = reader.answers([given[0] for given in outputs.values()], dev)
+            return self.job.data.value(logits) + _ABOVE_ZERO, near
 
         def score(model: Any) -> float:
             return validate(openvino.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"}), everything)[0]

@@ -7,22 +7,21 @@ from typing import Any, Self
 from edgekd.artifact import Artifact
 from edgekd.engine import Engine
 from edgekd.errors import EdgekdError
+from edgekd.reading import Reader
 from edgekd.runtime import EngineDevice
-from edgekd.task import TASKS
-from edgekd.tokens import encode, load_tokenizer
 
 
 class Model:
     """An artifact, loaded by the runtime that serves it. Not thread-safe; used as a context, it lets go at the end."""
 
-    def __init__(self, folder: Path | str) -> None:
-        """From an artifact's folder, such as runs/cola_int8/onnx_int8.
+    def __init__(self, folder: Path | str, dictionary: Path | None = None) -> None:
+        """From an artifact's folder, such as runs/cola_int8/onnx_int8. `dictionary` is read instead of the artifact's
+        own, where it has one.
 
         Raises EdgekdError where the folder is no sound artifact, or its runtime is not installed.
         """
         self.artifact = Artifact.load(Path(folder))
-        self._task = TASKS.get(self.artifact.manifest.task)()
-        self._tokenizer = load_tokenizer(self.artifact.path, self.artifact.manifest.max_length)
+        self._reader = Reader(self.artifact, dictionary)
         self._engine = Engine()
         self._executable = self._engine.compile(self.artifact.path, EngineDevice("cpu", 0))
 
@@ -50,8 +49,8 @@ class Model:
                     f"{len(text)} sentence{'s' * (len(text) != 1)} given, the model takes {len(manifest.text)}",
                     f"Give {' and '.join(manifest.text)}.",
                 )
-            logits = self._executable.run(encode(self._tokenizer, [text]).pad([0]))["logits"]
-            yield self._task.decode(logits, manifest.labels)[0]
+            logits = self._reader.run(self._executable, self._reader.encode([text]))
+            yield self._reader.task.decode(logits, manifest.labels, [text])[0]
 
     def close(self) -> None:
         self._engine.close()
@@ -63,7 +62,7 @@ class Model:
         self.close()
 
 
-def predict(folder: Path, texts: Iterable[tuple[str, ...]]) -> Iterator[dict[str, Any]]:
+def predict(folder: Path, texts: Iterable[tuple[str, ...]], dictionary: Path | None = None) -> Iterator[dict[str, Any]]:
     """One answer a text (or pair of texts, where the artifact was trained on pairs), in order; see `Model`."""
-    with Model(folder) as model:
+    with Model(folder, dictionary) as model:
         yield from model.answers(texts)

@@ -54,7 +54,8 @@ class Executable(ABC):
         return Memory(0 if self.closed else self.held, max(0, peak() - self.start))
 
     def run(self, inputs: "Arrays", outputs: "dict[str, NDArray[Any]] | None" = None) -> "dict[str, NDArray[Any]]":
-        """input_ids, attention_mask and token_type_ids, int64 (rows, length) -> logits, float32 (rows, outputs).
+        """input_ids, attention_mask and token_type_ids, int64 (rows, length) -> logits, float32 (rows, outputs) or,
+        of a model that answers for each token, (rows, length, outputs); what it says of padding means nothing.
 
         `outputs` of an earlier run: they are written in place, and nothing is allocated for the result.
         Raises EdgekdError for inputs that it was not compiled for, and after `close`.
@@ -70,7 +71,7 @@ class Executable(ABC):
             if outputs[name].shape != value.shape:
                 raise EdgekdError(
                     f"outputs given for {name} have shape {outputs[name].shape}, the result has {value.shape}",
-                    "Give outputs of a run with as many rows.",
+                    "Give outputs of a run of the same shape.",
                 )
             np.copyto(outputs[name], value)
         return outputs
@@ -185,6 +186,15 @@ def installed(libraries: tuple[str, ...]) -> dict[str, str]:
             first = library.partition("|")[0]
             raise EdgekdError(f"the library {first} is not installed", f"Type: pip install {first}")
     return found
+
+
+def together(rows: "Sequence[NDArray[Any]]", length: int) -> "NDArray[Any]":
+    """Logits of single rows, each (1, outputs), or (1, its tokens, outputs) that are filled up to `length`."""
+    import numpy as np
+
+    return np.concatenate(
+        [row if row.ndim == 2 else np.pad(row, ((0, 0), (0, length - row.shape[1]), (0, 0))) for row in rows]
+    )
 
 
 def summary(products: Mapping[str, int]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from edgekd.artifact import Artifact
 from edgekd.engine import Engine
 from edgekd.errors import EdgekdError
-from edgekd.tokens import encode, load_tokenizer
+from edgekd.reading import Reader
 
 GOLDEN = "golden.json"
 # 8-bit logits differ a little between instruction sets, by rounding alone; those of fp32 hardly.
@@ -21,7 +21,7 @@ def record(folder: Path, texts: Sequence[tuple[str, ...]], exact: bool) -> str:
     The tolerance is a share of the logits' spread, or of 1 where that is less.
     """
     tokens, logits = _run(folder, texts)
-    spread = max(1.0, float(logits.max() - logits.min()))
+    spread = max(1.0, float(max(row.max() for row in logits) - min(row.min() for row in logits)))
     rows = [
         {"texts": list(text), "tokens": ids, "logits": [float(value) for value in values]}
         for text, ids, values in zip(texts, tokens, logits, strict=True)
@@ -49,13 +49,11 @@ def replay(folder: Path, golden: Path) -> str:
     return f"selftest passed: {len(rows)} rows, largest difference {largest:.2g} of {kept['tolerance']:.2g} allowed"
 
 
-def _run(folder: Path, texts: Sequence[tuple[str, ...]]) -> tuple[list[list[int]], Any]:
-    """Token ids of each text, and logits (rows, outputs), one row at a time."""
-    import numpy as np
-
-    artifact = Artifact.load(folder)
-    tokens = encode(load_tokenizer(folder, artifact.manifest.max_length), texts)
+def _run(folder: Path, texts: Sequence[tuple[str, ...]]) -> tuple[list[list[int]], list[Any]]:
+    """Token ids and logits of each text, one row at a time; the logits of all its positions one after another."""
+    reader = Reader(Artifact.load(folder))
+    tokens = [reader.encode([text]) for text in texts]
     with Engine() as engine:
         executable = engine.compile(folder)
-        logits = [executable.run(tokens.pad([row]))["logits"][0] for row in range(len(texts))]
-    return [ids.tolist() for ids in tokens.ids], np.stack(logits)
+        logits = [reader.run(executable, row).ravel() for row in tokens]
+    return [row.ids[0].tolist() for row in tokens], logits

@@ -41,5 +41,12 @@ class Shape(Options):
         return {name: value for name, value in serialize(self).items() if value is not None and value is not False}
 
 
+class Recurrent(Options):
+    """A BiLSTM with new weights, instead of an encoder: for students of a tagger with a dictionary."""
+
+    lstm: int = Field(gt=0, description="Hidden states of each direction")
+    embedding: int = Field(128, gt=0, description="Width of the token embeddings")
+
+
 class Start(Shape, FromStep):
     """A student of this shape, made of an earlier step's model."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+from edgekd import columns, receipts
 from edgekd.data_options import SUFFIXES, DataOptions
 from edgekd.errors import EdgekdError, nearest
 
@@ -68,6 +69,7 @@ def from_hub(options: DataOptions, commit: str) -> Tables:
             raise EdgekdError(f"data set {options.source} has no split '{name}'", nearest(name, loaded))
         parts.append({column: list(loaded[name][column]) for column in loaded[name].column_names})
     feature = loaded[options.splits.train or "train"].features.get(options.label)
+    feature = getattr(feature, "feature", feature)  # of each of a list's entries
     names = tuple(feature.names) if isinstance(feature, ClassLabel) else ()
     return Tables(parts[0], parts[1], lambda role, row: f"{options.source}, {role} row {row + 1}", names)
 
@@ -85,6 +87,8 @@ def from_files(options: DataOptions, seed: int) -> Tables:
         file = files.get(role, files["train"])
         if row < 0 or file.suffix == ".parquet":
             return str(file) if row < 0 else f"{file}, row {kept[role][row] + 1}"
+        if file.suffix in columns.SUFFIXES:
+            return f"{file}:{columns.line(file, kept[role][row])}"
         header = 0 if options.columns or file.suffix in {".json", ".jsonl"} else 1
         return f"{file}:{kept[role][row] + 1 + header}"
 
@@ -170,17 +174,19 @@ def _hold_out(table: Table, share: float, seed: int) -> tuple[dict[str, dict[str
 
 
 def _reader(file: Path) -> tuple[str, dict[str, Any]]:
-    if file.suffix not in _READERS:
-        raise EdgekdError(f"{file}: files ending in '{file.suffix}' are not read", nearest(file.suffix, _READERS))
-    return _READERS[file.suffix]
+    if file.suffix not in SUFFIXES:
+        raise EdgekdError(f"{file}: files ending in '{file.suffix}' are not read", nearest(file.suffix, SUFFIXES))
+    return _READERS.get(file.suffix, ("", {}))
 
 
 def _read(file: Path, options: DataOptions) -> dict[str, list[Any]]:
-    """All columns of a file, read by `datasets`."""
+    """All columns of a file: tagged words by `columns`, everything else by `datasets`."""
+    checked_bytes(file)
+    if file.suffix in columns.SUFFIXES:
+        return columns.read(file)
     from datasets import Dataset, disable_progress_bars
 
     disable_progress_bars()
-    checked_bytes(file)
     kind, settings = _reader(file)
     if kind == "csv":
         # keep_default_na off: "NA", "null" and "None" are words of a sentence, not missing cells.
@@ -202,4 +208,5 @@ def _read(file: Path, options: DataOptions) -> dict[str, list[Any]]:
         raise EdgekdError(
             f"cannot be read as {kind}: {cause}", "Check the file's form, 'columns' and 'quoting'.", str(file)
         ) from None
-    return {name: list(table[name]) for name in table.column_names}
+    read = {name: list(table[name]) for name in table.column_names}
+    return receipts.marked(read) if options.preset == "sroie" else read

@@ -1,4 +1,8 @@
-"""The contract of a task: what a label is, how logits are scored and decoded. No torch: it also serves on a device."""
+"""The contract of a task: what a label is, how logits are scored and decoded. No torch: it also serves on a device.
+
+A task answers once for each *position*: a row, or a word of a row (`per_token`). Logits are (positions, outputs), the
+rows one after another, and so are targets and predictions.
+"""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -12,17 +16,20 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edgekd.examination import Calibration, Group
+    from edgekd.tokens import Encoded
+    from edgekd.words import Span
 
     Floats = NDArray[np.floating[Any]]
-    Metric = Callable[[NDArray[Any], NDArray[Any]], float]
+    Metric = Callable[[Any, Any], float]
 
 
 class Task(ABC):
     """One kind of task. Stateless: labels are passed in."""
 
-    problem_type: ClassVar[str]  # transformers' name for it, stored in the model's config
+    problem_type: ClassVar[str | None]  # transformers' name for it, stored in the model's config
+    per_token: ClassVar[bool] = False  # the model's outputs are (rows, length, outputs) and its positions are words
     default_metric: ClassVar[str]
-    # Name -> function(predictions, targets), both (rows,). Higher is better; libraries load when one is called.
+    # Name -> function of predictions and targets, as `compared` gives them. Higher is better; libraries load in it.
     metrics: ClassVar["Mapping[str, Metric]"]
 
     @abstractmethod
@@ -30,20 +37,44 @@ class Task(ABC):
         """The width of the model's head."""
 
     @abstractmethod
-    def target(self, value: Any, labels: Sequence[str], indexed: bool) -> float:
-        """A label cell as a number; `indexed`: it may be a label's number. Raises EdgekdError where it is no label."""
+    def labels(self, cells: Sequence[Any], names: Sequence[str]) -> tuple[str, ...]:
+        """The labels of a train split's label cells; `names` are those that the source declares, if it does.
+
+        Raises EdgekdError where the cells are none.
+        """
+
+    @abstractmethod
+    def read(
+        self, cells: Sequence[Any], label: Any, labels: Sequence[str], indexed: bool
+    ) -> tuple[tuple[str, ...], list[float]]:
+        """A row's text cells and label cell: its texts, and a number for each of its positions.
+
+        `indexed`: the label may be a label's number. Raises EdgekdError where it is no label.
+        """
+
+    def words(self, text: str) -> "list[Span] | None":
+        """The positions of a row of this text; None: it has one."""
+        return None
+
+    def answers(self, outputs: "Floats", tokens: "Encoded", labels: Sequence[str]) -> "Floats":
+        """What a model gave for rows, one after another, to (positions, outputs)."""
+        return outputs
 
     @abstractmethod
     def predictions(self, logits: "Floats") -> "NDArray[Any]":
-        """(rows, outputs) logits -> (rows,) predictions in the targets' unit."""
+        """(positions, outputs) logits -> (positions,) predictions in the targets' unit."""
+
+    def compared(self, values: "NDArray[Any]", labels: Sequence[str], ends: "NDArray[Any]") -> Any:
+        """Predictions or targets (positions,) as the metrics take them; `ends` says where each row's positions end."""
+        return values
 
     @abstractmethod
-    def decode(self, logits: "Floats", labels: Sequence[str]) -> list[dict[str, Any]]:
-        """(rows, outputs) logits -> one JSON-able answer a row."""
+    def decode(self, logits: "Floats", labels: Sequence[str], texts: Sequence[Sequence[str]] = ()) -> list[Any]:
+        """(positions, outputs) logits -> one JSON-able answer a row; `texts` are the rows', for tasks with `words`."""
 
     @abstractmethod
     def agreement(self, ours: "Floats", theirs: "Floats") -> float:
-        """Share of rows, in [0, 1], on which two sets of (rows, outputs) logits give the same answer."""
+        """Share of positions, in [0, 1], at which two sets of (positions, outputs) logits give the same answer."""
 
     # What a report shows of the answers, where a task has it to tell. `logits` are (rows, outputs), `targets` (rows,).
 

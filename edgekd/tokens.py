@@ -1,23 +1,38 @@
 """Sentences as token ids: the Rust tokenizer of an artifact, ragged rows, padded batches, batches of similar length."""
 
-from collections.abc import Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgekd.artifact import TOKENIZER
+from edgekd.dictionary import Matcher, features
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from edgekd.dictionary import Matches
+    from edgekd.words import Span
+
+    Cut = Callable[[str], "list[Span] | None"]
+
 
 @dataclass(frozen=True)
 class Encoded:
-    """Token ids of a split's rows, ragged; `types` are 0 for the first sentence of a pair, 1 for the second."""
+    """Token ids of a split's rows, ragged; `types` are 0 for the first sentence of a pair, 1 for the second.
+
+    `places`, for tasks with an answer a word: the token with which each word of a row begins, -1 where there is none
+    (the row was cut before it). `matches`, for models that read a dictionary of so many `kinds`: where its entries
+    stand in each row.
+    """
 
     ids: "list[NDArray[np.int64]]"
     types: "list[NDArray[np.int64]]"
+    places: "list[NDArray[np.int64]] | None" = None
+    matches: "list[Matches] | None" = None
+    kinds: int = 0
 
     @property
     def lengths(self) -> "NDArray[np.int64]":
@@ -25,9 +40,32 @@ class Encoded:
 
         return np.array([len(row) for row in self.ids], dtype=np.int64)
 
-    def pad(self, rows: Sequence[int], pad_id: int = 0) -> "dict[str, NDArray[np.int64]]":
-        """input_ids, attention_mask, token_type_ids of shape (len(rows), longest of them), int64."""
-        return pad_rows(self.ids, self.types, rows, pad_id)
+    def features(self, row: int) -> "NDArray[np.uint8]":
+        """What the dictionary says of a row's tokens, (length, 4 kinds)."""
+        assert self.places is not None and self.matches is not None
+        return features(self.matches[row], self.places[row], len(self.ids[row]), self.kinds)
+
+    def pad(self, rows: Sequence[int], pad_id: int = 0) -> "dict[str, NDArray[Any]]":
+        """input_ids, attention_mask, token_type_ids of shape (len(rows), longest of them), int64; and `dictionary`,
+        float32 (len(rows), longest, 4 kinds), where there is one.
+        """
+        import numpy as np
+
+        batch: dict[str, NDArray[Any]] = dict(pad_rows(self.ids, self.types, rows, pad_id))
+        if self.kinds:
+            longest = batch["input_ids"].shape[1]
+            own = [self.features(row) for row in rows]
+            filled = [np.pad(each, ((0, longest - len(each)), (0, 0))) for each in own]
+            batch["dictionary"] = np.stack(filled).astype(np.float32)
+        return batch
+
+    def take(self, rows: Sequence[int]) -> "Encoded":
+        """Some of the rows."""
+
+        def some(each: Any) -> Any:
+            return None if each is None else [each[row] for row in rows]
+
+        return Encoded(some(self.ids), some(self.types), some(self.places), some(self.matches), self.kinds)
 
 
 def pad_rows(ids: Any, types: Any, rows: Sequence[int], pad_id: int = 0) -> "dict[str, NDArray[np.int64]]":
@@ -55,13 +93,39 @@ def load_tokenizer(path: Path, max_length: int) -> Any:
     return tokenizer
 
 
-def encode(tokenizer: Any, texts: Sequence[Sequence[str]]) -> Encoded:
+def encode(
+    tokenizer: Any, texts: Sequence[Sequence[str]], cut: "Cut | None" = None, matcher: Matcher | None = None
+) -> Encoded:
+    """Texts, or pairs of them, as tokens; `cut` gives the words of a text whose places are wanted, if any are.
+
+    `matcher` finds the dictionary's entries among the words.
+    """
     import numpy as np
 
     rows = tokenizer.encode_batch([row[0] if len(row) == 1 else tuple(row) for row in texts])
+    words = [cut(text[0]) if cut else None for text in texts]
+    places = [
+        _places(row, text[0], spans) for row, text, spans in zip(rows, texts, words, strict=True) if spans is not None
+    ]
     return Encoded(
-        [np.array(row.ids, dtype=np.int64) for row in rows], [np.array(row.type_ids, dtype=np.int64) for row in rows]
+        [np.array(row.ids, dtype=np.int64) for row in rows],
+        [np.array(row.type_ids, dtype=np.int64) for row in rows],
+        [np.array(row, dtype=np.int64) for row in places] if places else None,
+        [matcher(text[0], spans or []) for text, spans in zip(texts, words, strict=True)] if matcher else None,
+        len(matcher.kinds) if matcher else 0,
     )
+
+
+def _places(row: Any, text: str, words: "list[Span]") -> list[int]:
+    """The token with which each word begins. Of tokens that hold a space before their word, the word counts."""
+    found = [-1] * len(words)
+    starts = [start for start, _ in words]
+    for token, (start, end) in enumerate(row.offsets):
+        held = text[start:end]
+        word = bisect_right(starts, start + len(held) - len(held.lstrip())) - 1
+        if held.strip() and word >= 0 and found[word] < 0:
+            found[word] = token
+    return found
 
 
 def batches(lengths: "NDArray[np.int64]", size: int, seed: int, bucket: int = 50) -> "Iterator[NDArray[np.int64]]":

@@ -5,7 +5,8 @@ standard input is closed, and when the job's deadline has passed.
 
 A job: {"do": "score" | "time" | "profile" | "probe" | "hold", "deadline": S, ...}
     score  "artifact": FOLDER, "runtime": NAME, "threads": N, "inputs": FILE.npz, "longest": FILE.npz, "outputs":
-           FILE.npy   writes logits of all rows; says memory and precision
+           FILE.npy   writes the outputs of all rows, one row after another: (rows, outputs) or, of a model that
+           answers for each token, (tokens, outputs); says memory and precision
     time   the first four, and "cores": "all" | "big", "batch": N, "runs": N, "skip": N, "max_s": S, "warmup_s": S,
            "watch_s": S, "texts": [...], "max_start_c": C | null   says the seconds of each from row SKIP, and the
            machine's state before, after, and every watch_s seconds
@@ -111,30 +112,43 @@ def _measure(job: dict[str, Any]) -> None:
 
 
 def _score(job: dict[str, Any], executable: Executable, rows: list[dict[str, NDArray[Any]]]) -> float:
-    """Logits of each row alone, as it will be served: under dynamic quantization the rows of a batch share ranges.
+    """Outputs of each row alone, as it will be served: under dynamic quantization the rows of a batch share ranges.
 
     Returns the largest difference that padding makes to an output: a mask that is wrong shows nowhere else.
     """
-    logits = []
-    reused = None
+    logits, reused = [], _Reused(executable)
     for row in rows:
-        reused = executable.run(row, reused)
-        logits.append(reused["logits"][0].copy())
+        logits.append(reused.run(row)["logits"][0].copy())
         say("progress", done=1)
-    np.save(job["outputs"], np.stack(logits).astype(np.float32))
+    np.save(job["outputs"], np.concatenate([row.reshape(-1, row.shape[-1]) for row in logits]).astype(np.float32))
     order = sorted(range(len(rows)), key=lambda row: rows[row]["input_ids"].shape[1])
     chosen = order[:: -(-len(order) // 8)] + order[-1:]
     together = executable.run(_padded([rows[row] for row in chosen]))["logits"]
-    return float(np.abs(together - np.stack([logits[row] for row in chosen])).max())
+    # Of a model that answers for each token, what it says of padding counts nothing.
+    pairs = ((ours, logits[row]) for ours, row in zip(together, chosen, strict=True))
+    return max(float(np.abs(ours[: len(alone)] - alone).max()) for ours, alone in pairs)
+
+
+class _Reused:
+    """Runs rows into outputs that are allocated once: for each length, since they may be as long as the row."""
+
+    def __init__(self, executable: Executable) -> None:
+        self._executable, self._kept = executable, dict[int, dict[str, NDArray[Any]]]()
+
+    def run(self, row: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        length = row["input_ids"].shape[1]
+        found = self._kept[length] = self._executable.run(row, self._kept.get(length))
+        return found
 
 
 def _padded(rows: list[dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
     """Rows (1, length) as one batch (rows, longest), filled up on the right."""
     width = max(row["input_ids"].shape[1] for row in rows)
-    return {
-        name: np.concatenate([np.pad(row[name], ((0, 0), (0, width - row[name].shape[1]))) for row in rows])
-        for name in rows[0]
-    }
+
+    def filled(values: NDArray[Any]) -> NDArray[Any]:
+        return np.pad(values, ((0, 0), (0, width - values.shape[1]), *((0, 0),) * (values.ndim - 2)))
+
+    return {name: np.concatenate([filled(row[name]) for row in rows]) for name in rows[0]}
 
 
 def _settle(job: dict[str, Any]) -> None:
@@ -158,9 +172,9 @@ def _time(job: dict[str, Any], executable: Executable, rows: list[dict[str, NDAr
     say("first", seconds=time.perf_counter() - start)
     warm = time.perf_counter() + job["warmup_s"]
     position = 0
-    outputs = executable.run(rows[0])
+    reused = _Reused(executable)
     while time.perf_counter() < warm:
-        executable.run(rows[position % len(rows)], outputs)
+        reused.run(rows[position % len(rows)])
         position += 1
     samples: list[float] = []
     states = [{**state.now(), "samples": 0}]
@@ -172,7 +186,7 @@ def _time(job: dict[str, Any], executable: Executable, rows: list[dict[str, NDAr
             say("progress", done=len(samples))
         row = rows[(job["skip"] + len(samples)) % len(rows)]
         start = time.perf_counter()
-        executable.run(row, outputs)
+        reused.run(row)
         samples.append(time.perf_counter() - start)
     busy = time.process_time() - busy
     say("samples", seconds=samples, cpu=busy, states=[*states, {**state.now(), "samples": len(samples)}])
@@ -197,13 +211,17 @@ def _time_tokenizer(job: dict[str, Any]) -> None:
 
 
 def _rows(file: str) -> list[dict[str, NDArray[Any]]]:
-    """One batch of one row for each: arrays (1, length), int64. The file holds flat ids, types and row ends."""
+    """One batch of one row for each: arrays (1, length), int64, and what a dictionary says, float32 (1, length, bits).
+
+    The file holds flat ids, types, row ends and, of a model that reads a dictionary, bits.
+    """
     with np.load(file) as packed:
-        ids, types, ends = packed["ids"], packed["types"], packed["ends"]
+        ids, types, ends, bits = packed["ids"], packed["types"], packed["ends"], packed.get("dictionary")
 
     def row(start: int, end: int) -> dict[str, NDArray[Any]]:
         cut = ids[start:end][None]
-        return {"input_ids": cut, "attention_mask": np.ones_like(cut), "token_type_ids": types[start:end][None]}
+        found = {"input_ids": cut, "attention_mask": np.ones_like(cut), "token_type_ids": types[start:end][None]}
+        return found if bits is None else {**found, "dictionary": bits[start:end][None].astype(np.float32)}
 
     return [row(int(start), int(end)) for start, end in zip([0, *ends[:-1]], ends, strict=True)]
 

@@ -6,7 +6,9 @@ import os
 import random
 import sys
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +86,36 @@ def write_csv(file: Path, rows: list[dict[str, Any]]) -> Path:
         writer.writeheader()
         writer.writerows(rows)
     return file
+
+
+def tagged(rows: int, seed: int) -> list[tuple[list[str], list[str]]]:
+    """Words and tags: who does something, of one or two nouns, and to what, of one to three."""
+    draw = random.Random(seed)
+    found = []
+    for _ in range(rows):
+        agent, thing = draw.choices(NOUNS, k=draw.randint(1, 2)), draw.choices(NOUNS, k=draw.randint(1, 3))
+        words = ["the", *agent, draw.choice(VERBS), "a", *thing, "."]
+        tags = ["O", *_bio("AGENT", agent), "O", "O", *_bio("THING", thing), "O"]
+        found.append((words, tags))
+    return found
+
+
+def _bio(kind: str, words: list[str]) -> list[str]:
+    return [f"{'I' if number else 'B'}-{kind}" for number in range(len(words))]
+
+
+def write_bio(file: Path, rows: list[tuple[list[str], list[str]]]) -> Path:
+    sentences = ("".join(f"{word}\t{tag}\n" for word, tag in zip(*row, strict=True)) for row in rows)
+    file.write_text("\n".join(sentences), encoding="utf-8")
+    return file
+
+
+@pytest.fixture(scope="session")
+def tagged_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tagged")
+    write_bio(folder / "train.bio", tagged(96, seed=1))
+    write_bio(folder / "dev.bio", tagged(40, seed=2))
+    return folder
 
 
 @pytest.fixture(scope="session")
@@ -194,6 +226,25 @@ def write_wheel(folder: Path, name: str, files: Mapping[str, str]) -> None:
         wheel.writestr(f"{information}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
         wheel.writestr(f"{information}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         wheel.writestr(f"{information}/RECORD", "")
+
+
+def write_index(folder: Path, names: Iterable[str]) -> None:
+    """Empty wheels of what is installed here under these names and versions."""
+    for name in names:
+        release = version(name)
+        info = f"{name}-{release}.dist-info"
+        with zipfile.ZipFile(folder / f"{name}-{release}-py3-none-any.whl", "w") as wheel:
+            wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {release}\n")
+            wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+            wheel.writestr(f"{info}/RECORD", "")
+
+
+@contextmanager
+def pip_only(folder: Path) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for variable, value in (("NO_INDEX", "1"), ("FIND_LINKS", str(folder)), ("CONFIG_FILE", os.devnull)):
+            patch.setenv(f"PIP_{variable}", value)
+        yield
 
 
 @pytest.fixture

@@ -1,13 +1,10 @@
 """A bundle serves by its own files alone, and its self-test fails where the model is not the one that was measured."""
 
 import json
-import os
 import subprocess
 import sys
 import tarfile
-import zipfile
 from collections.abc import Iterator
-from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -18,23 +15,15 @@ from edgekd import bundle, bundle_requirements, closure, selftest
 from edgekd.artifact import Artifact
 from edgekd.cli import cli
 from edgekd.errors import EdgekdError
-from tests.conftest import Ran
+from tests.conftest import Ran, pip_only, write_index
 
 
 @pytest.fixture(scope="module", autouse=True)
 def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Wheels of the right names and versions in a folder, and pip told to look nowhere else."""
     folder = tmp_path_factory.mktemp("index")
-    for name in ("onnxruntime", "numpy", "tokenizers"):
-        release = version(name)
-        info = f"{name}-{release}.dist-info"
-        with zipfile.ZipFile(folder / f"{name}-{release}-py3-none-any.whl", "w") as wheel:
-            wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {release}\n")
-            wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-            wheel.writestr(f"{info}/RECORD", "")
-    with pytest.MonkeyPatch.context() as patch:
-        for variable, value in (("NO_INDEX", "1"), ("FIND_LINKS", str(folder)), ("CONFIG_FILE", os.devnull)):
-            patch.setenv(f"PIP_{variable}", value)
+    write_index(folder, ("onnxruntime", "numpy", "tokenizers"))
+    with pip_only(folder):
         yield
 
 

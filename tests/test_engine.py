@@ -39,7 +39,11 @@ def sealed(tmp_path_factory: pytest.TempPathFactory, corpus: Path) -> Callable[[
     source = artifact(build_encoder(root / "torch"), "torch")
     Artifact.seal(source.path, source.manifest)
     options = {"source": str(corpus), "text": ["sentence"], "labels": ["no", "yes"], "max_length": 24}
-    data = Data(DataOptions.model_validate(options))
+    return made(root, source, Data(DataOptions.model_validate(options)))
+
+
+def made(root: Path, source: Artifact, data: Data) -> Callable[[str], Path]:
+    """Makes a source in any format, once."""
 
     def make(form: str) -> Path:
         if form != "torch" and not (root / form).exists():
@@ -54,6 +58,21 @@ def sealed(tmp_path_factory: pytest.TempPathFactory, corpus: Path) -> Callable[[
         return root / form
 
     return make
+
+
+@pytest.fixture(scope="module")
+def tagger(tmp_path_factory: pytest.TempPathFactory, tagged_corpus: Path) -> Callable[[str], Path]:
+    """The same, of an encoder that answers for each token."""
+    from edgekd.kd.encoder import load_classifier, save
+
+    root = tmp_path_factory.mktemp("taggers")
+    source = artifact(root / "torch", "torch")
+    pretrained = build_encoder(root / "pretrained")
+    save(load_classifier(pretrained, for_tokens=True, num_labels=5), source.path)
+    (source.path / "tokenizer.json").write_bytes((pretrained / "tokenizer.json").read_bytes())
+    Artifact.seal(source.path, source.manifest)
+    data = Data(DataOptions.model_validate({"source": str(tagged_corpus), "task": "tokens", "max_length": 24}))
+    return made(root, source, data)
 
 
 @pytest.fixture
@@ -87,6 +106,20 @@ def test_padding_changes_nothing(form: str, sealed: Callable[[str], Path], engin
     together = {name: np.concatenate([np.pad(short[name], ((0, 0), (0, 6))), long[name]]) for name in short}
     alone = np.concatenate([executable.run(short)["logits"], executable.run(long)["logits"]])
     np.testing.assert_allclose(executable.run(together)["logits"], alone, atol=1e-5)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_backend_answers_for_each_token(form: str, tagger: Callable[[str], Path], engine: Engine) -> None:
+    ours, theirs = engine.compile(tagger(form)), engine.compile(tagger("torch"))
+    short, long = row(5), row(9, seed=1)
+    alone = [theirs.run(each)["logits"][0] for each in (short, long)]
+    for each, expected in zip((short, long), alone, strict=True):
+        np.testing.assert_allclose(ours.run(each)["logits"][0], expected, atol=1e-4)
+    padded = {name: np.concatenate([np.pad(short[name], ((0, 0), (0, 4))), long[name]]) for name in short}
+    together = ours.run(padded)["logits"]
+    assert together.shape == (2, 9, 5)
+    for found, expected in zip(together, alone, strict=True):
+        np.testing.assert_allclose(found[: len(expected)], expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("form", FORMATS)

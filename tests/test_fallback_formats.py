@@ -14,6 +14,7 @@ from edgekd.engine import Engine
 from edgekd.errors import EdgekdError, RefusedError
 from edgekd.recipe import load
 from edgekd.stage import STAGES, Job
+from edgekd.tokens import encode, load_tokenizer
 from tests.conftest import Ran, artifact
 
 HURT = "bert.pooler.dense"
@@ -71,7 +72,7 @@ def ready(stage: str, hurt: Callable[..., Job]) -> Job:
 def score(work: Job, form: str) -> float:
     Artifact.seal(work.out, artifact(work.out, form).manifest)
     assert work.source is not None
-    rows = work.data.dev.encode(work.source.path, 32)
+    rows = encode(load_tokenizer(work.source.path, 32), work.data.dev.texts)
     with Engine() as engine:
         served = engine.compile(work.out)
         return work.data.value(np.concatenate([served.run(rows.pad([row]))["logits"] for row in range(len(rows.ids))]))

@@ -61,6 +61,8 @@ def rate(name: str, phase: Phase) -> float:
             return phase.projection_rate
         case ["beside", "estimators"]:
             return phase.estimator_rate
+        case ["student", "classifier" | "dictionary" | "chain"]:
+            return phase.head_rate
     return 1.0
 
 

@@ -5,10 +5,11 @@ from typing import Any
 
 from edgekd.errors import EdgekdError
 from edgekd.kd import mappings
-from edgekd.kd.encoder import depth, stack
-from edgekd.kd.losses import logits
+from edgekd.kd.encoder import depth, per_token, stack
+from edgekd.kd.losses import CHAINS, logits
 from edgekd.kd.losses.relations import check_heads
 from edgekd.kd.phase import Phase
+from edgekd.kd.tagger import Tagger
 
 
 def check(student: Any, teachers: Mapping[str, Any], phases: Sequence[Phase]) -> list[str]:
@@ -57,7 +58,19 @@ def check(student: Any, teachers: Mapping[str, Any], phases: Sequence[Phase]) ->
             mappings.resolve(phase.mapping, depth(student), depth(teacher))
         if phase.terms.relations:
             _check_relations(phase, student, teacher)
-        if phase.terms.soft and (why := logits.degenerate(phase.soft_loss, student.config.num_labels)):
+        if per_token(student) and (phase.counts or phase.mix is not None):
+            raise EdgekdError(
+                f"phase '{phase.name}' weighs, chooses or mixes rows by how unsure of each the student is, and this "
+                "student answers for every word",
+                "Leave weighting, keep and mix out.",
+            )
+        if phase.terms.soft and phase.soft_loss in CHAINS:
+            if not (isinstance(student, Tagger) and isinstance(teacher, Tagger)):
+                raise EdgekdError(
+                    f"phase '{phase.name}': {phase.soft_loss} compares the chains of two taggers with a dictionary",
+                    "Give the teacher's step a dictionary, or set soft_loss: kl.",
+                )
+        elif phase.terms.soft and (why := logits.degenerate(phase.soft_loss, student.config.num_labels)):
             if student.config.num_labels == 1 or phase.soft_loss == "standardized":
                 raise EdgekdError(f"phase '{phase.name}': {why}", "Set soft_loss: kl, or mse.")
             doubts.append(f"phase '{phase.name}': {why}")

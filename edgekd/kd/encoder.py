@@ -12,9 +12,13 @@ import transformers
 from torch import nn
 
 from edgekd.errors import EdgekdError
+from edgekd.kd import tagger
 from edgekd.kd.parts import in_attention
+from edgekd.kd.tagger import Tagger
 
-_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+_INPUTS = ("input_ids", "attention_mask", "token_type_ids", "dictionary")
+_FOR_TOKENS = "ForTokenClassification"  # how transformers' classes end
+_FOR_ROWS = transformers.AutoModelForSequenceClassification
 
 # Libraries that transformers loads where they are installed speak of GPU files they lack.
 for _name in ("torchao", "torch.utils._pytree"):
@@ -45,14 +49,35 @@ def longest(model: Any) -> int:
     return min(rows, default=model.config.max_position_embeddings)
 
 
-def load_classifier(folder: Path, **config: Any) -> Any:
+def per_token(model: Any) -> bool:
+    """Whether a model answers for each token of a row, instead of once for the row."""
+    return isinstance(model, Tagger) or type(model).__name__.endswith(_FOR_TOKENS)
+
+
+def load_classifier(
+    folder: Path,
+    for_tokens: bool | None = None,
+    dictionary: "tuple[tuple[str, ...], bool] | None" = None,
+    **config: Any,
+) -> Any:
     """An encoder with a head for `num_labels` and `problem_type`, float32, from a local folder of safetensors.
 
-    A head in the folder is kept where it fits; with `config`, one of another size is made anew.
+    A head in the folder is kept where it fits; with `config`, one of another size is made anew. `for_tokens`: the head
+    answers for each token; None: as the folder's model does. `dictionary`: the model is to be a tagger that reads one
+    of these kinds, all its matches or (True) only the longest. A folder's own tagger stays what it is.
     """
     try:
+        if tagger.is_tagger(folder):
+            return tagger.load(folder, **{name: config[name] for name in config if name == "attn_implementation"})
+        if dictionary is not None:
+            with _quiet():
+                return tagger.start(folder, *dictionary, **config)
+        if for_tokens is None:
+            known = transformers.AutoConfig.from_pretrained(folder, local_files_only=True).architectures or ()
+            for_tokens = any(name.endswith(_FOR_TOKENS) for name in known)
+        kind = transformers.AutoModelForTokenClassification if for_tokens else _FOR_ROWS
         with _quiet():
-            return transformers.AutoModelForSequenceClassification.from_pretrained(
+            return kind.from_pretrained(
                 folder,
                 ignore_mismatched_sizes=bool(config),
                 local_files_only=True,
@@ -70,6 +95,9 @@ def load_classifier(folder: Path, **config: Any) -> Any:
 def save(model: Any, folder: Path) -> None:
     """Weights as safetensors and config.json, without anything that depends on where they came from."""
     model.config._name_or_path = ""
+    if isinstance(model, Tagger):
+        model.save(folder)
+        return
     model.save_pretrained(folder)
     (folder / "generation_config.json").unlink(missing_ok=True)
 
@@ -82,28 +110,51 @@ def chosen_layers(teacher: Any, layers: Sequence[int], attention: Sequence[int] 
     """
     import copy
 
+    if isinstance(teacher, Tagger):
+        return _chosen_of_tagger(teacher, layers, attention or layers)
     config = copy.deepcopy(teacher.config)
     config.num_hidden_layers = len(layers)
     with _quiet():
-        student = transformers.AutoModelForSequenceClassification.from_config(config)
+        student = type(teacher)._from_config(config)
     if config.model_type == "albert":
         student.load_state_dict(teacher.state_dict())
         return student.float()
-    own = stack(teacher)
-    chosen = nn.ModuleList(copy.deepcopy(own[number - 1]) for number in layers)
-    for layer, number in zip(chosen, attention or layers, strict=True):
-        of_attention = {name: value for name, value in own[number - 1].state_dict().items() if in_attention(name)}
-        layer.load_state_dict(of_attention, strict=False)
-    _set_layers(student, chosen)
+    _set_layers(student, _composed(teacher, layers, attention or layers))
     theirs = {name: value for name, value in teacher.state_dict().items() if not name.startswith(_prefix(teacher))}
     student.load_state_dict(theirs, strict=False)
     return student.float()
 
 
+def _composed(teacher: Any, layers: Sequence[int], attention: Sequence[int]) -> nn.ModuleList:
+    """Copies of the teacher's layers, each with the attention of another, or its own."""
+    import copy
+
+    own = stack(teacher)
+    chosen = nn.ModuleList(copy.deepcopy(own[number - 1]) for number in layers)
+    for layer, number in zip(chosen, attention, strict=True):
+        of_attention = {name: value for name, value in own[number - 1].state_dict().items() if in_attention(name)}
+        layer.load_state_dict(of_attention, strict=False)
+    return chosen
+
+
+def _chosen_of_tagger(teacher: Tagger, layers: Sequence[int], attention: Sequence[int]) -> Tagger:
+    import copy
+
+    student = copy.deepcopy(teacher)
+    if student.config.model_type != "albert":
+        _set_layers(student, _composed(teacher, layers, attention))
+    student.config.num_hidden_layers = len(layers)
+    return student
+
+
 def renewed(model: Any) -> Any:
     """An encoder of the same shape, with new weights."""
+    if isinstance(model, Tagger):
+        with _quiet():
+            body = type(model.body)._from_config(model.config).float()
+        return Tagger(body, model.kinds, model.longest)
     with _quiet():
-        return transformers.AutoModelForSequenceClassification.from_config(model.config).float()
+        return type(model)._from_config(model.config).float()
 
 
 def keep_tokens(model: Any, kept: Sequence[int]) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,23 +10,44 @@ import transformers
 
 from edgekd.artifact import TOKENIZER, TRAINING
 from edgekd.data import Data
+from edgekd.dictionary import Dictionary, Matcher
+from edgekd.dictionary_options import Disturbed
 from edgekd.errors import EdgekdError
 from edgekd.kd import encoder
+from edgekd.kd.disturbance import Disturbance
 from edgekd.kd.objective import Learner
 from edgekd.kd.phase import Phase
 from edgekd.kd.training import Precision, Rows, Training
+from edgekd.tagging import OUTSIDE
 from edgekd.tokens import Encoded, encode, load_tokenizer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edgekd.stage import Job
+    from edgekd.tokens import Cut
+
+
+@dataclass(frozen=True)
+class Reads:
+    """A dictionary as taggers read it while they are trained."""
+
+    entries: Dictionary
+    kinds: tuple[str, ...]
+    longest: bool
+    disturbance: Disturbance
+
+
+def disturbance(options: Disturbed, data: Data) -> Disturbance:
+    outside = data.labels.index(OUTSIDE)
+    return Disturbance(options.dropout, options.distractors, options.empty, options.mistyped, outside)
 
 
 def head(data: Data) -> dict[str, Any]:
     """The configuration of a head that fits the task."""
-    outputs = data.task.outputs(data.labels)
-    config: dict[str, Any] = {"num_labels": outputs, "problem_type": data.task.problem_type}
+    task = data.task
+    config: dict[str, Any] = {"num_labels": task.outputs(data.labels), "problem_type": task.problem_type}
+    config["for_tokens"] = task.per_token
     if data.labels:
         config["id2label"] = dict(enumerate(data.labels))
         config["label2id"] = {name: number for number, name in enumerate(data.labels)}
@@ -68,17 +90,21 @@ def rows(
     student: Any,
     theirs: "tuple[Path, Any] | None" = None,
     teachers: Iterable[Any] = (),
+    cut: "Cut | None" = None,
+    reads: "Reads | None" = None,
 ) -> Rows:
     """Texts as the student's tokenizer.json cuts them, at `max_length` tokens. `teachers` read the same tokens.
 
-    `theirs` are the tokenizer and the model of a teacher that cuts them otherwise. Raises EdgekdError where a row is
-    longer than a model takes.
+    `cut` gives a text's words, where these are what is labelled; `reads` is the dictionary that is matched with them,
+    if the models read one. `theirs` are the tokenizer and the model of a teacher that cuts texts otherwise. Raises
+    EdgekdError where a row is longer than a model takes.
     """
-    tokens = _encoded(texts, tokenizer, (student, *teachers), max_length)
+    matcher = None if reads is None else Matcher(reads.entries, reads.kinds, reads.longest)
+    tokens = _encoded(texts, tokenizer, (student, *teachers), max_length, cut, matcher)
     taught = None
     if theirs is not None:
-        taught = _encoded(texts, theirs[0], (theirs[1],), max_length), _padding(theirs[1])
-    return Rows(tokens, targets, _padding(student), taught)
+        taught = _encoded(texts, theirs[0], (theirs[1],), max_length, cut, matcher), _padding(theirs[1])
+    return Rows(tokens, targets, _padding(student), taught, disturbance=None if reads is None else reads.disturbance)
 
 
 def fit(
@@ -101,8 +127,15 @@ def fit(
     return {"parameters": sum(parameter.numel() for parameter in student.parameters())}
 
 
-def _encoded(texts: Sequence[Sequence[str]], tokenizer: Path, models: Iterable[Any], max_length: int) -> Encoded:
-    tokens = encode(load_tokenizer(tokenizer, max_length), texts)
+def _encoded(
+    texts: Sequence[Sequence[str]],
+    tokenizer: Path,
+    models: Iterable[Any],
+    max_length: int,
+    cut: "Cut | None",
+    matcher: Matcher | None,
+) -> Encoded:
+    tokens = encode(load_tokenizer(tokenizer, max_length), texts, cut, matcher)
     longest, limit = int(tokens.lengths.max()), min(map(encoder.longest, models))
     if longest > limit:
         raise EdgekdError(f"inputs of {longest} tokens, the encoder takes {limit}", f"Set max_length to {limit}.")

@@ -9,7 +9,7 @@ from torch import Tensor
 from edgekd.kd import mappings
 from edgekd.kd.beside import Beside
 from edgekd.kd.layers import Attended, Fixed, Layers, Moved, States
-from edgekd.kd.losses import feature_maps, pooled, relations, uncertainty
+from edgekd.kd.losses import CHAINS, crf, feature_maps, pooled, relations, uncertainty
 from edgekd.kd.losses.attention import ATTENTION
 from edgekd.kd.losses.hidden import ANY_WIDTH, HIDDEN
 from edgekd.kd.losses.logits import LOGITS, NEEDS_TARGETS
@@ -152,6 +152,10 @@ class Imitation:
 
     def _soft(self, labels: Tensor | None) -> Tensor:
         name, temperature = self._phase.soft_loss, self._phase.temperature
+        if name in CHAINS:
+            chain, taught, words = self._ours.chain, self._theirs.chain, self._ours.words
+            assert chain is not None and taught is not None and words is not None
+            return crf.imitation(name, chain, taught, words, temperature, self._phase.best)
         targets = (labels,) if name in NEEDS_TARGETS and labels is not None else ()
 
         def loss(ours: Tensor, theirs: Tensor, *targets: Tensor) -> Tensor:

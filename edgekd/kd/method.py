@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from edgekd.kd.phase import Phase
 from edgekd.registry import Registry
-from edgekd.start import Start
+from edgekd.start import Recurrent, Start
 
 
 class Method(ABC):
@@ -19,7 +19,7 @@ class Method(ABC):
         """The phases as published, for a classification or a regression task."""
 
     @classmethod
-    def doubt(cls, start: str | Start) -> str | None:
+    def doubt(cls, start: str | Start | Recurrent) -> str | None:
         """Why a student that starts so is not the method's, if it is not."""
         return None
 

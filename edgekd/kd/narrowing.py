@@ -10,10 +10,10 @@ import math
 from typing import Any
 
 import torch
-import transformers
 from torch import Tensor, nn
 
 from edgekd.errors import EdgekdError
+from edgekd.kd.tagger import Tagger
 
 
 def narrowed(model: Any, width: int, inner: int | None = None) -> Any:
@@ -22,8 +22,11 @@ def narrowed(model: Any, width: int, inner: int | None = None) -> Any:
     Raises EdgekdError for another family, a width that its heads do not divide, or one that is no narrower.
     """
     config = copy.deepcopy(model.config)
-    if config.model_type not in ("bert", "electra"):
-        raise EdgekdError(f"a {config.model_type} encoder cannot be narrowed", "Narrow a BERT or ELECTRA encoder.")
+    if config.model_type not in ("bert", "electra") or isinstance(model, Tagger):
+        raise EdgekdError(
+            f"a {config.model_type} encoder cannot be narrowed",
+            "Narrow a BERT or ELECTRA encoder that is no tagger with a dictionary.",
+        )
     heads, old = config.num_attention_heads, config.hidden_size
     if not 0 < width <= old or width % heads:
         raise EdgekdError(
@@ -35,7 +38,7 @@ def narrowed(model: Any, width: int, inner: int | None = None) -> Any:
         config.embedding_size = width
     if config.intermediate_size > model.config.intermediate_size:
         raise EdgekdError(f"inner {inner} is more than the {model.config.intermediate_size} there are", "Set less.")
-    student = transformers.AutoModelForSequenceClassification.from_config(config).float()
+    student = type(model)._from_config(config).float()
     with torch.no_grad():
         basis = principal(model.get_input_embeddings().weight, width)
         _project(model, student, basis, heads)

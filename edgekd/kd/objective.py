@@ -15,9 +15,9 @@ from edgekd.kd.crossing import by_attention, by_modules, distribution
 from edgekd.kd.encoder import depth, input_names
 from edgekd.kd.gates import Gates, Moment, draw
 from edgekd.kd.imitation import Imitation, opened, reads
-from edgekd.kd.losses import logits
 from edgekd.kd.parts import PARTS, named
 from edgekd.kd.phase import SAMPLED, Phase
+from edgekd.kd.positions import Positions
 from edgekd.kd.tap import Mix, Tap
 from edgekd.kd.trace import Needs, Trace
 
@@ -82,12 +82,18 @@ class Learner(nn.Module):
         """
         assert self.phase is not None
         phase, gates = self.phase, draw(self.phase, self.moment, depth(self.student))
+        at = Positions(batch)
         if (tap := self.teacher(phase)) is not None:
-            ours, labels, found, told = self._imitated(phase, tap, batch, gates)
+            ours, labels, found, told = self._imitated(phase, tap, batch, gates, at)
         else:
-            ours, labels, found, told = self._shown(phase, batch, Needs(), gates), batch.get("labels"), {}, {}
+            ours, labels = at.ours(self._shown(phase, batch, Needs(), gates), self.student), at.labels
+            found, told = {}, {}
         if phase.terms.hard:
-            found["hard"] = phase.terms.hard * logits.hard(ours.logits, labels)
+            assert labels is not None
+            found["hard"] = phase.terms.hard * at.hard(ours, labels)
+        if phase.anneal:
+            taught = max(0.0, 1 - self.moment.passed / phase.anneal)
+            found |= {"soft": taught * found["soft"], "hard": (1 - taught) * found["hard"]}
         if phase.gate != "none":
             told["open"] = gates.share
         loss = torch.stack(list(found.values())).sum()
@@ -97,10 +103,10 @@ class Learner(nn.Module):
         return {**{name: value.detach() for name, value in found.items()}, **shares, "loss": loss}
 
     def _imitated(
-        self, phase: Phase, tap: Tap, batch: Mapping[str, Any], gates: Gates
+        self, phase: Phase, tap: Tap, batch: Mapping[str, Any], gates: Gates, at: Positions
     ) -> tuple[Trace, Any, dict[str, Tensor], dict[str, float]]:
         """What the student shows, the labels of its rows, the terms that compare it with a teacher, and shares."""
-        labels, told = batch.get("labels"), {}
+        labels, told = at.labels, {}
         mine, other = reads(phase, depth(self.student), depth(tap.model))
         pairs = self._pairs(phase, tap) if phase.terms.cross else {}
         mix = mixture(self._unsure(phase, batch), phase.mix, phase.keep) if phase.mix is not None else None
@@ -118,13 +124,14 @@ class Learner(nn.Module):
             theirs = self._taught(tap, batch, other, mix, chosen)
         if phase.live:
             told["taught"] = len(theirs.logits) / len(batch["input_ids"])
+        learning, taught = at.ours(learning, self.student), at.theirs(theirs, tap.model)
         open_ = gates.open if phase.gate == "loss" else (True,) * len(gates.open)
         weights = None if phase.weighting == "none" else counts
-        imitation = Imitation(phase, learning, theirs, self.beside, self.moment.epoch, open_, weights)
+        imitation = Imitation(phase, learning, taught, self.beside, self.moment.epoch, open_, weights)
         found = imitation.terms(labels if chosen is None or labels is None else labels[chosen])
         if pairs:
             found["cross"] = phase.terms.cross * opened(self._crossed(phase, tap, batch, ours, theirs, pairs), open_)
-        return ours, labels, found, told
+        return ours if chosen is not None else learning, labels, found, told
 
     def _shown(
         self,

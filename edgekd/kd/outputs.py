@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
+from torch.nn.utils.rnn import pad_sequence
 
 from edgekd.errors import EdgekdError
+from edgekd.kd.encoder import per_token
 from edgekd.kd.tap import Tap
 from edgekd.kd.trace import Needs
 from edgekd.tokens import Encoded
@@ -39,6 +41,7 @@ class Outputs:
     classes: int
     width: int
     heads: int
+    per_token: bool = False  # logits of each token, not of each row
 
     @classmethod
     def of(cls, teacher: Any, needs: Needs, lengths: "NDArray[np.int64]", folder: Path) -> "Outputs":
@@ -50,12 +53,13 @@ class Outputs:
             config.num_labels,
             config.hidden_size,
             config.num_attention_heads,
+            per_token(teacher),
         )
 
     @property
     def size(self) -> int:
         """Bytes of the files."""
-        return 4 * len(self.lengths) * self.classes + 2 * sum(int(starts[-1]) for starts in self._starts.values())
+        return 4 * int(self._answers[-1]) * self.classes + 2 * sum(int(starts[-1]) for starts in self._starts.values())
 
     @property
     def ready(self) -> bool:
@@ -79,7 +83,9 @@ class Outputs:
             }
             with torch.no_grad():
                 trace = tap.trace(batch, self.needs)
-            logits[rows] = trace.logits.cpu().numpy()
+            for given, row in zip(trace.logits.cpu().numpy(), rows, strict=True):
+                own = self._own(row)
+                logits[own] = given[: own.stop - own.start] if self.per_token else given
             for name, layers in self._layers.items():
                 found = getattr(trace, name)
                 stacked = torch.stack([found[layer] for layer in layers], dim=1).half().cpu().numpy()
@@ -98,11 +104,12 @@ class Outputs:
     def batch(self, rows: Sequence[int], needs: Needs) -> dict[str, Any]:
         """Some of what is kept, filled up to the longest row's n.
 
-        logits (B, C); by layer, scores (B, h, n, n) and others (B, n, d).
+        logits (B, C), or (B, n, C) where they are of tokens; by layer, scores (B, h, n, n) and others (B, n, d).
         """
         logits, insides = self._opened
         longest = int(self.lengths[rows].max())
-        found: dict[str, Any] = {"logits": torch.from_numpy(np.array(logits[rows]))}
+        answers = [torch.from_numpy(np.array(logits[self._own(row)])) for row in rows]
+        found: dict[str, Any] = {"logits": pad_sequence(answers, True) if self.per_token else torch.cat(answers)}
         for name, layers in _by_name(needs).items():
             places = [self._layers[name].index(layer) for layer in layers]
             filled = np.zeros((len(rows), len(places), *self._shape(name, longest)[1:]), dtype=np.float16)
@@ -110,6 +117,15 @@ class Outputs:
                 _cut(name, kept, int(self.lengths[row]))[:] = self._row(insides[name], name, row)[places]
             found[name] = {layer: torch.from_numpy(filled[:, at]) for at, layer in enumerate(layers)}
         return found
+
+    @cached_property
+    def _answers(self) -> "NDArray[np.int64]":
+        """Where each row's logits begin, and where the last's end."""
+        each = self.lengths if self.per_token else np.ones_like(self.lengths)
+        return np.concatenate([[0], np.cumsum(each)]).astype(np.int64)
+
+    def _own(self, row: int) -> slice:
+        return slice(int(self._answers[row]), int(self._answers[row + 1]))
 
     @cached_property
     def _layers(self) -> dict[str, list[int]]:
@@ -132,7 +148,7 @@ class Outputs:
     def _files(self) -> "dict[str, tuple[type[np.floating[Any]], tuple[int, ...]]]":
         """Type and shape of what each file holds."""
         insides: dict[str, Any] = {name: (np.float16, (int(starts[-1]),)) for name, starts in self._starts.items()}
-        return {"logits": (np.float32, (len(self.lengths), self.classes)), **insides}
+        return {"logits": (np.float32, (int(self._answers[-1]), self.classes)), **insides}
 
     def _reserve(self) -> None:
         """Take the disk's room now: a write to a mapped file that finds none would kill the process."""

@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from edgekd.kd.losses import AttentionLoss, HiddenLoss, LogitLoss, UncertaintyLoss
+from edgekd.kd.losses import AttentionLoss, ChainLoss, HiddenLoss, LogitLoss, UncertaintyLoss
 from edgekd.kd.mappings import MappingName
 from edgekd.options import Options
 from edgekd.validation import validated
@@ -109,7 +109,14 @@ class Phase(Options):
     attention_loss: AttentionLoss = Field(
         "score_mse", description="How attention is compared: scores before the softmax, or the distributions"
     )
-    soft_loss: LogitLoss = Field("cross_entropy", description="How logits are compared")
+    soft_loss: LogitLoss | ChainLoss = Field(
+        "cross_entropy",
+        description="How logits are compared; posterior, top_k and top_wk compare taggers with a dictionary as chains",
+    )
+    best: int = Field(10, ge=1, description="The teacher's best taggings that top_k and top_wk learn from")
+    anneal: float | None = Field(
+        None, gt=0, description="Share of the phase in which soft's weight falls to 0 and hard's rises to its own"
+    )
     temperature: float = Field(1.0, gt=0, description="Temperature of the soft labels")
     relations: Literal["minilm", "minilmv2"] = Field(
         "minilmv2", description="Attention and value relations (MiniLM), or query, key and value relations (MiniLMv2)"
@@ -157,11 +164,16 @@ class Phase(Options):
     estimator_rate: float = Field(
         1.0, gt=0, description="Learning rate of the estimators of uncertainty, in multiples of the model's"
     )
+    head_rate: float = Field(
+        1.0, gt=0, description="Learning rate of the head and a tagger's transitions, in multiples of the model's"
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.epochs and not any(self.terms.model_dump().values()):
             raise ValueError("every term has weight 0: nothing would be learnt")
+        if self.anneal and not (self.terms.soft and self.terms.hard):
+            raise ValueError("anneal goes from the teacher to the labels. It needs terms.soft and terms.hard")
         if self.epochs and self.data == "general" and (self.terms.hard or self.terms.soft):
             raise ValueError("general text has no labels: terms.hard and terms.soft cannot be used on it")
         if self.epochs and self.teacher == "pretrained" and self.terms.soft:

@@ -3,9 +3,11 @@
 from typing import Any
 
 from edgekd.errors import EdgekdError
+from edgekd.kd import tagger
 from edgekd.kd.encoder import chosen_layers, depth, renewed
 from edgekd.kd.narrowing import narrowed
-from edgekd.start import Shape
+from edgekd.kd.tagger import Tagger
+from edgekd.start import Recurrent, Shape
 
 
 def shaped(model: Any, shape: Shape) -> Any:
@@ -14,6 +16,15 @@ def shaped(model: Any, shape: Shape) -> Any:
     if shape.width or shape.inner:
         student = narrowed(student, shape.width or student.config.hidden_size, shape.inner)
     return renewed(student) if shape.random else student
+
+
+def recurrent(teacher: Any, shape: Recurrent) -> Tagger:
+    """A BiLSTM tagger with the teacher's vocabulary. Raises EdgekdError where the teacher reads no dictionary."""
+    if not isinstance(teacher, Tagger):
+        raise EdgekdError(
+            "only a tagger with a dictionary can have a BiLSTM student", "Set dictionary on the teacher's step."
+        )
+    return tagger.recurrent(teacher, shape.embedding, shape.lstm)
 
 
 def _composition(shape: Shape, model: Any) -> tuple[list[int], list[int] | None]:

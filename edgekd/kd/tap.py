@@ -79,6 +79,9 @@ class Tap:
         self._lent = {}
         seen = {kind: list(states) for kind, states in self._seen.items()}
         self._forget()
+        projected: dict[str, Any] = {
+            kind: {layer: states[layer - 1] for layer in needs.projections} for kind, states in seen.items()
+        }
         return Trace(
             out.logits.float(),
             given["attention_mask"],
@@ -86,7 +89,7 @@ class Tap:
             heads,
             {layer: out.hidden_states[layer] for layer in needs.hidden},
             {layer: _scores(seen["queries"][layer - 1], seen["keys"][layer - 1], heads) for layer in needs.scores},
-            **{kind: {layer: states[layer - 1] for layer in needs.projections} for kind, states in seen.items()},
+            **projected,
         )
 
     def _lend(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:

@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from edgekd.kd.encoder import depth
+from edgekd.kd.losses.crf import Potentials
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,9 @@ class Needs:
 class Trace:
     """What one forward pass of an encoder of N layers showed, by layer.
 
-    logits (B, C); mask (B, n), 1 where there is a token; hidden, queries, keys and values (B, n, d) a layer; scores,
-    QK^T / sqrt(d_k) before the softmax, (B, heads, n, n) a layer.
+    logits (B, C), or (B, n, C) of a head for tokens; mask (B, n), 1 where there is a token; hidden, queries, keys and
+    values (B, n, d) a layer; scores, QK^T / sqrt(d_k) before the softmax, (B, heads, n, n) a layer. Of a tagger whose
+    tags are a chain, chain holds its scores of the words, and words (B, W) is their mask.
     """
 
     logits: Tensor
@@ -41,11 +43,13 @@ class Trace:
     queries: Mapping[int, Tensor] = field(default_factory=dict)
     keys: Mapping[int, Tensor] = field(default_factory=dict)
     values: Mapping[int, Tensor] = field(default_factory=dict)
+    chain: Potentials | None = None
+    words: Tensor | None = None
 
     @classmethod
     def kept(cls, found: Mapping[str, Any], mask: Tensor, model: Any) -> "Trace":
         """Of a model's outputs that were kept: logits, and insides by name and layer, of any type of float."""
-        insides = {
+        insides: dict[str, Any] = {
             name: {layer: states.float() for layer, states in by_layer.items()}
             for name, by_layer in found.items()
             if name != "logits"
@@ -54,7 +58,7 @@ class Trace:
 
     def rows(self, chosen: Tensor) -> "Trace":
         """Of these rows of the batch alone."""
-        insides = {
+        insides: dict[str, Any] = {
             name: {layer: states[chosen] for layer, states in getattr(self, name).items()}
             for name in ("hidden", "scores", "queries", "keys", "values")
         }

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgekd.errors import EdgekdError
 from edgekd.quiet import quiet
-from edgekd.runtime import EngineDevice, Executable, Runtime
+from edgekd.runtime import EngineDevice, Executable, Runtime, together
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,19 +42,25 @@ class ExecuTorch(Runtime):
 class _Method(Executable):
     def __init__(self, method: Any) -> None:
         self._method = method
-        self._count = method.metadata.num_inputs()
+        meta = method.metadata
+        count = meta.num_inputs()
+        # A program names no inputs; what a dictionary says is the only one that is no table of tokens.
+        reads = len(meta.input_tensor_meta(count - 1).sizes()) == 3
+        names = ("input_ids", "attention_mask", "token_type_ids")[: count - reads]
+        self._names = (*names, "dictionary") if reads else names
 
     def infer(self, inputs: "Arrays") -> "dict[str, NDArray[Any]]":
         import numpy as np
         import torch
 
-        names = ("input_ids", "attention_mask", "token_type_ids")[: self._count]
         found = []
         for row in range(len(inputs["input_ids"])):  # its graph takes one row, at its real length
             tokens = int(np.count_nonzero(inputs["attention_mask"][row]))
-            given = [torch.from_numpy(np.ascontiguousarray(inputs[name][row : row + 1, :tokens])) for name in names]
+            given = [
+                torch.from_numpy(np.ascontiguousarray(inputs[name][row : row + 1, :tokens])) for name in self._names
+            ]
             found.append(self._method.execute(given)[0].numpy())
-        return {"logits": np.concatenate(found)}
+        return {"logits": together(found, inputs["input_ids"].shape[1])}
 
     def precision(self, inputs: "Arrays") -> str:
         """Its Python runtime does not tell, and the delegate's part of a program is opaque."""

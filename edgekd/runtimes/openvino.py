@@ -43,7 +43,7 @@ class OpenVino(Runtime):
         try:
             model = core.read_model(str(artifact / "model.xml"))
             if shape is not None:
-                model.reshape({entry.any_name: list(shape) for entry in model.inputs})
+                model.reshape({entry.any_name: [*shape, *list(entry.partial_shape)[2:]] for entry in model.inputs})
             again = partial(core.compile_model, model, place, {**settings, "PERF_COUNT": True})
             return _Compiled(core.compile_model(model, place, settings), again)
         except RuntimeError as error:

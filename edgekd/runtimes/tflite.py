@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgekd.errors import EdgekdError
-from edgekd.runtime import EngineDevice, Executable, Runtime, summary
+from edgekd.runtime import EngineDevice, Executable, Runtime, summary, together
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -75,11 +75,10 @@ class _Interpreter(Executable):
                     f"a row of {tokens} tokens, the longest graph takes {max(self._runners)}",
                     "Export it with a longer length.",
                 )
-            filled = np.zeros((len(self._inputs), 1, length), dtype=np.int32)
-            for target, name in zip(filled, self._inputs, strict=True):
-                target[0, :tokens] = inputs[name][row, :tokens]
-            found.append(next(iter(self._runners[length](**dict(zip(self._inputs, filled, strict=True))).values())))
-        return {"logits": np.concatenate(found)}
+            filled = {name: _filled(inputs[name][row : row + 1, :tokens], length) for name in self._inputs}
+            logits = next(iter(self._runners[length](**filled).values()))
+            found.append(logits if logits.ndim == 2 else logits[:, :tokens])
+        return {"logits": together(found, inputs["input_ids"].shape[1])}
 
     def precision(self, inputs: "Arrays") -> str:
         """By the types of what the file's matrix products are given; its kernels take them as they are."""
@@ -99,3 +98,11 @@ class _Interpreter(Executable):
     def release(self) -> None:
         self._runners.clear()
         self._interpreter = None
+
+
+def _filled(values: "NDArray[Any]", length: int) -> "NDArray[Any]":
+    """A row filled up to a graph's length: int32 (1, length), and what is no whole number as it is."""
+    import numpy as np
+
+    room = ((0, 0), (0, length - values.shape[1]), *((0, 0),) * (values.ndim - 2))
+    return np.pad(values.astype(np.int32) if values.dtype.kind == "i" else values, room)

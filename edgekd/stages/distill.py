@@ -7,16 +7,19 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from edgekd import hub
-from edgekd.artifact import TOKENIZER
+from edgekd.artifact import DICTIONARY, TOKENIZER
 from edgekd.augmentation_options import Augmentation
 from edgekd.corpus import lines
 from edgekd.data_options import DataOptions
+from edgekd.dictionary import Dictionary
+from edgekd.dictionary_options import Disturbed
 from edgekd.errors import EdgekdError, nearest
 from edgekd.options import IsAside, IsFile, IsPretrained, Options, Source
 from edgekd.stage import Job, Stage, Tolerance
-from edgekd.start import Start
+from edgekd.start import Recurrent, Start
 
 if TYPE_CHECKING:
+    from edgekd.kd.fitting import Reads
     from edgekd.kd.phase import Phase
     from edgekd.kd.training import Rows
 
@@ -43,8 +46,8 @@ class Distill(Stage):
     libraries: ClassVar[tuple[str, ...]] = ("torch", "transformers", "accelerate", "tokenizers")
 
     teacher: Source = Field(description="The step that made the teacher; default: the step before")
-    model: Annotated[str | Start, IsPretrained()] = Field(
-        description="The student's start: a pretrained encoder, or {layers: N, from: STEP}"
+    model: Annotated[str | Start | Recurrent, IsPretrained()] = Field(
+        description="The student's start: a pretrained encoder, {layers: N, from: STEP}, or {lstm: N} of a tagger"
     )
     method: str = Field("tinybert", description="The method of distillation")
     phases: dict[str, dict[str, Any]] = Field({}, description="Fields of the method's phases to set, by phase name")
@@ -53,6 +56,9 @@ class Distill(Stage):
     )
     augment: Augmentation | None = Field(None, description="Copies of the train split with words replaced")
     general: General | None = Field(None, description="Plain text, for phases that learn from it")
+    dictionary: Disturbed | None = Field(
+        None, description="How the dictionary of a teacher that reads one changes for the student; default: as usual"
+    )
     min_kept: Annotated[float | None, IsAside()] = Field(
         None, ge=0, description="Least share of the teacher's score to keep, or the run fails"
     )
@@ -67,6 +73,11 @@ class Distill(Stage):
     def tolerance(self) -> Tolerance:
         return Tolerance(min_kept=self.min_kept)
 
+    def key_options(self) -> dict[str, Any]:
+        # What is not set leaves no trace: what was made before there was such a field stays what it is.
+        options = super().key_options()
+        return options if self.dictionary else {name: options[name] for name in options if name != "dictionary"}
+
     def needs(self) -> tuple[str, ...]:
         solves = any(fields.get("mapping") == "emd" for fields in self.phases.values())
         reads = self.augment is not None and self.augment.stop_words is not None
@@ -74,6 +85,8 @@ class Distill(Stage):
 
     def check(self, data: DataOptions) -> None:
         phases = [phase for phase in self.schedule(data) if phase.epochs]
+        if self.augment is not None and data.kind.per_token:
+            raise EdgekdError("a copy with other words has no tags of its own", "Leave augment out for task: tokens.")
         if self.augment is not None and all(phase.data != "augmented" for phase in phases):
             raise EdgekdError(
                 "augment has no effect: no phase learns from augmented copies",
@@ -119,21 +132,27 @@ class Distill(Stage):
         from edgekd.kd.fitting import fit, head, same_vocabulary, save_tokenizer
         from edgekd.kd.method import METHODS
         from edgekd.kd.objective import Learner
-        from edgekd.kd.student import shaped
+        from edgekd.kd.student import recurrent, shaped
 
         assert job.source is not None
         phases = [phase for phase in self.schedule(job.data.options) if phase.epochs]
         teachers = {"tuned": encoder.load_classifier(job.source.path)}
+        form, reads = head(job.data), self._reads(job, teachers["tuned"])
+        if reads is not None:
+            form["dictionary"] = (reads.kinds, reads.longest)
         torch.manual_seed(job.seed)  # a new head's weights
         if isinstance(self.model, Start):
             giver = job.sources[self.model.from_]
             (job.out / TOKENIZER).write_bytes((giver.path / TOKENIZER).read_bytes())
-            model = teachers["tuned"] if giver is job.source else encoder.load_classifier(giver.path, **head(job.data))
+            model = teachers["tuned"] if giver is job.source else encoder.load_classifier(giver.path, **form)
             student = shaped(model, self.model)
+        elif isinstance(self.model, Recurrent):
+            (job.out / TOKENIZER).write_bytes((job.source.path / TOKENIZER).read_bytes())
+            student = recurrent(teachers["tuned"], self.model)
         else:
             folder = hub.fetch(self.model)
             save_tokenizer(folder, job.out)
-            student = encoder.load_classifier(folder, **head(job.data))
+            student = encoder.load_classifier(folder, **form)
         if self.general is not None and self.general.model and any(phase.teacher == "pretrained" for phase in phases):
             pretrained = hub.fetch(self.general.model)
             teachers["pretrained"] = encoder.load_classifier(pretrained)
@@ -141,7 +160,7 @@ class Distill(Stage):
             same_vocabulary(job.out / TOKENIZER, job.scratch / TOKENIZER, phases)
         doubt = METHODS.get(self.method).doubt(self.model)
         doubts = [*([doubt] if doubt else []), *check(student, teachers, phases)]
-        rows, told = self._rows(job, student, teachers, phases)
+        rows, told = self._rows(job, student, teachers, phases, reads)
         facts = fit(
             Learner(student, teachers, phases),
             phases,
@@ -153,8 +172,20 @@ class Distill(Stage):
         )
         return {**facts, **told, "doubts": doubts, "phases": [phase.model_dump(mode="json") for phase in phases]}
 
+    def _reads(self, job: Job, teacher: Any) -> "Reads | None":
+        """The dictionary that the teacher reads, if it does; the student gets it too."""
+        from edgekd.kd.fitting import Reads, disturbance
+        from edgekd.kd.tagger import Tagger
+
+        assert job.source is not None
+        if not isinstance(teacher, Tagger):
+            return None
+        entries = Dictionary.read(job.source.path / DICTIONARY)
+        entries.write(job.out / DICTIONARY)
+        return Reads(entries, teacher.kinds, teacher.longest, disturbance(self.dictionary or Disturbed(), job.data))
+
     def _rows(
-        self, job: Job, student: Any, teachers: "dict[str, Any]", phases: "list[Phase]"
+        self, job: Job, student: Any, teachers: "dict[str, Any]", phases: "list[Phase]", reads: "Reads | None"
     ) -> "tuple[list[Rows], dict[str, Any]]":
         """Each phase's rows, and what is to be told of them."""
         from edgekd.kd.augmentation import augmented
@@ -185,5 +216,7 @@ class Distill(Stage):
                 student,
                 theirs,
                 teachers.values() if alike else (),
+                None if targets is None else job.data.task.words,
+                reads,
             )
         return [found[kind] for kind in kinds], told

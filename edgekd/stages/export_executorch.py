@@ -6,7 +6,8 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from edgekd.artifact import TOKENIZER
+from edgekd.artifact import carry
+from edgekd.errors import EdgekdError
 from edgekd.options import Source
 from edgekd.quiet import quiet
 from edgekd.stage import Export, Job
@@ -34,12 +35,15 @@ class ExportExecutorch(Export):
         longest = job.data.options.max_length
         with quiet():
             count = lower(job.source.path, job.out / "model.pte", longest, self.precision == "int8")
-        (job.out / TOKENIZER).write_bytes((job.source.path / TOKENIZER).read_bytes())
+        carry(job.source.path, job.out)
         return {"parameters": count}
 
 
 def lower(folder: Path, file: Path, longest: int, int8: bool) -> int:
-    """Write the program of a trained folder; returns its number of parameters."""
+    """Write the program of a trained folder; returns its number of parameters.
+
+    Raises EdgekdError for a BiLSTM, which torch.export unrolls.
+    """
     import torch
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
     from executorch.exir import EdgeCompileConfig, ExecutorchBackendConfig, to_edge_transform_and_lower
@@ -47,6 +51,10 @@ def lower(folder: Path, file: Path, longest: int, int8: bool) -> int:
     from edgekd.kd.graph import graph_of, parameters
 
     graph = graph_of(folder)
+    if not graph.attends:
+        raise EdgekdError(
+            "ExecuTorch's programs hold no BiLSTM of a free length", "Export it to ONNX, OpenVINO or TFLite."
+        )
     count = parameters(graph)
     if int8:
         _quantize(graph)

@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from edgekd.artifact import TOKENIZER
+from edgekd.artifact import carry
 from edgekd.options import IsAside, Source
 from edgekd.quiet import quiet
 from edgekd.stage import Job, Stage, Tolerance
@@ -34,7 +34,7 @@ class ExportOnnx(Stage):
     def run(self, job: Job) -> Mapping[str, Any]:
         assert job.source is not None
         parameters = export(job.source.path, job.out / "model.onnx", self.opset)
-        (job.out / TOKENIZER).write_bytes((job.source.path / TOKENIZER).read_bytes())
+        carry(job.source.path, job.out)
         return {"parameters": parameters, "opset": self.opset}
 
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from edgekd import calibration
-from edgekd.artifact import TOKENIZER
+from edgekd.artifact import carry
 from edgekd.data_options import DataOptions
 from edgekd.errors import EdgekdError
 from edgekd.nncf_control import Control
@@ -82,7 +82,8 @@ class ExportOpenvino(Quantizing, Export):
             model = openvino.convert_model(graph, example_input=graph.example())
         for entry, name in zip(model.inputs, graph.names, strict=True):
             entry.get_tensor().set_names({name})
-            entry.get_node().set_partial_shape(openvino.PartialShape([-1, -1]))
+            bits = [graph.bits] if name == "dictionary" else []
+            entry.get_node().set_partial_shape(openvino.PartialShape([-1, -1, *bits]))
         model.output(0).get_tensor().set_names({"logits"})
         model.validate_nodes_and_infer_types()
         found: Mapping[str, Any] = {}
@@ -90,7 +91,7 @@ class ExportOpenvino(Quantizing, Export):
             found = self._quantized(model, graph.names, job)
         else:
             openvino.save_model(model, job.out / "model.xml", compress_to_fp16=self.precision == "fp16")
-        (job.out / TOKENIZER).write_bytes((job.source.path / TOKENIZER).read_bytes())
+        carry(job.source.path, job.out)
         return {"parameters": parameters(graph), "bytes_by_type": bytes_by_type(job.out / "model.xml"), **found}
 
     def _quantized(self, model: Any, names: tuple[str, ...], job: Job) -> Mapping[str, Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from edgekd import calibration
-from edgekd.artifact import TOKENIZER
+from edgekd.artifact import carry
 from edgekd.data_options import DataOptions
 from edgekd.errors import EdgekdError
 from edgekd.options import Source
@@ -18,7 +18,6 @@ from edgekd.stage import Export, Job
 from edgekd.tflite_graph import layers
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 
@@ -62,7 +61,7 @@ class ExportTflite(Quantizing, Export):
         converted = (job.out if self.precision == "fp32" else job.scratch) / "model.tflite"
         count = convert(job.source.path, converted, lengths)
         found = {} if self.precision == "fp32" else self._quantized(converted, lengths, job)
-        (job.out / TOKENIZER).write_bytes((job.source.path / TOKENIZER).read_bytes())
+        carry(job.source.path, job.out)
         return {"parameters": count, "lengths": lengths, **found}
 
     def _quantized(self, source: Path, lengths: list[int], job: Job) -> Mapping[str, Any]:
@@ -123,7 +122,7 @@ def convert(folder: Path, file: Path, lengths: list[int]) -> int:
     return parameters(graph)
 
 
-def _by_graph(job: Job, count: int, lengths: list[int]) -> "dict[str, list[dict[str, NDArray[np.int32]]]]":
+def _by_graph(job: Job, count: int, lengths: list[int]) -> "dict[str, list[dict[str, NDArray[Any]]]]":
     """Calibration rows, each under the graph that will serve it, filled up to its length.
 
     A graph that serves none of them still needs ranges: it gets those that fit.
@@ -132,9 +131,14 @@ def _by_graph(job: Job, count: int, lengths: list[int]) -> "dict[str, list[dict[
 
     rows = list(calibration.samples(job, count))
 
-    def filled(row: "dict[str, NDArray[np.int64]]", length: int) -> "dict[str, NDArray[np.int32]]":
+    def filled(row: "dict[str, NDArray[Any]]", length: int) -> "dict[str, NDArray[Any]]":
         room = ((0, 0), (0, length - row["input_ids"].shape[1]))
-        return {name: np.pad(values, room).astype(np.int32) for name, values in row.items()}
+        return {
+            name: np.pad(values, (*room, *((0, 0),) * (values.ndim - 2))).astype(
+                np.int32 if values.dtype.kind == "i" else values.dtype
+            )
+            for name, values in row.items()
+        }
 
     found = {}
     for shorter, length in zip([0, *lengths], lengths, strict=False):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from edgekd import calibration
-from edgekd.artifact import TOKENIZER
+from edgekd.artifact import carry
 from edgekd.onnx_graph import PRODUCTS, count_quantized, layers, quantize_embeddings
 from edgekd.options import Source
 from edgekd.quantizing import Quantizing
@@ -52,7 +52,7 @@ class QuantizeOnnx(Quantizing):
             self._quantize(source, folder / "model.onnx", job, floats)
 
         found = self.quantized(job, layers(source, self.embeddings), build)
-        (job.out / TOKENIZER).write_bytes((job.source.path / TOKENIZER).read_bytes())
+        carry(job.source.path, job.out)
         parameters = job.source.manifest.facts.get("parameters")
         return {"parameters": parameters, "quantized": count_quantized(target), **found}
 

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from edgekd.artifact import TOKENIZER
+from edgekd.artifact import carry
 from edgekd.data_options import DataOptions
 from edgekd.errors import EdgekdError
 from edgekd.onnx_graph import bytes_by_type, layers, quantize_embeddings, readers
@@ -51,7 +51,7 @@ class QuantizeOnnxWeights(Quantizing):
             self._quantize(source, folder / "model.onnx", floats)
 
         found = self.quantized(job, layers(source, self.embeddings), build)
-        (job.out / TOKENIZER).write_bytes((job.source.path / TOKENIZER).read_bytes())
+        carry(job.source.path, job.out)
         parameters = job.source.manifest.facts.get("parameters")
         return {"parameters": parameters, "bytes_by_type": bytes_by_type(job.out / "model.onnx"), **found}
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from edgekd import corpus, vocabulary
-from edgekd.artifact import TOKENIZER
+from edgekd.artifact import TOKENIZER, carry
 from edgekd.data import Data
 from edgekd.data_options import DataOptions
 from edgekd.embedded import is_embedded
@@ -68,6 +68,7 @@ class TrimVocabulary(Stage):
         encoder.keep_tokens(model, kept.kept)
         encoder.keep_positions(model, job.data.options.max_length)
         encoder.save(model, job.out)
+        carry(job.source.path, job.out)
         trimmed.save(str(job.out / TOKENIZER))
         general = _general(self.general, job.seed)
         return {

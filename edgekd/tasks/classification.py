@@ -54,7 +54,19 @@ class Classification(Task):
     def outputs(self, labels: Sequence[str]) -> int:
         return len(labels)
 
+    def labels(self, cells: Sequence[Any], names: Sequence[str]) -> tuple[str, ...]:
+        found = tuple(names) or tuple(sorted({str(cell).strip() for cell in cells}))
+        if len(found) < 2:
+            raise EdgekdError(f"the only label is {found[0]!r}", "A classification needs two: check data.label.")
+        return found
+
+    def read(
+        self, cells: Sequence[Any], label: Any, labels: Sequence[str], indexed: bool
+    ) -> tuple[tuple[str, ...], list[float]]:
+        return tuple(map(str, cells)), [self.target(label, labels, indexed)]
+
     def target(self, value: Any, labels: Sequence[str], indexed: bool) -> float:
+        """A label cell as the label's number. Raises EdgekdError where it is none."""
         text = str(value).strip()
         if indexed and text.isdecimal() and int(text) < len(labels):
             return int(text)
@@ -66,7 +78,7 @@ class Classification(Task):
         found: NDArray[Any] = logits.argmax(axis=1)
         return found
 
-    def decode(self, logits: "Floats", labels: Sequence[str]) -> list[dict[str, Any]]:
+    def decode(self, logits: "Floats", labels: Sequence[str], texts: Sequence[Sequence[str]] = ()) -> list[Any]:
         return [
             {
                 "label": labels[int(row.argmax())],

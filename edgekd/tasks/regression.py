@@ -39,7 +39,16 @@ class Regression(Task):
     def outputs(self, labels: Sequence[str]) -> int:
         return 1
 
-    def target(self, value: Any, labels: Sequence[str], indexed: bool) -> float:
+    def labels(self, cells: Sequence[Any], names: Sequence[str]) -> tuple[str, ...]:
+        return ()
+
+    def read(
+        self, cells: Sequence[Any], label: Any, labels: Sequence[str], indexed: bool
+    ) -> tuple[tuple[str, ...], list[float]]:
+        return tuple(map(str, cells)), [self.target(label)]
+
+    def target(self, value: Any) -> float:
+        """A label cell as a number. Raises EdgekdError where it is none."""
         try:
             number = float(value)
         except (TypeError, ValueError):
@@ -51,7 +60,7 @@ class Regression(Task):
     def predictions(self, logits: "Floats") -> "NDArray[Any]":
         return logits[:, 0]
 
-    def decode(self, logits: "Floats", labels: Sequence[str]) -> list[dict[str, Any]]:
+    def decode(self, logits: "Floats", labels: Sequence[str], texts: Sequence[Sequence[str]] = ()) -> list[Any]:
         return [{"value": round(float(row[0]), 6)} for row in logits]
 
     def agreement(self, ours: "Floats", theirs: "Floats") -> float:

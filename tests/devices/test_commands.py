@@ -112,13 +112,13 @@ def test_what_the_device_does_not_have_is_told(ran: Ran, tmp_path: Path) -> None
 def test_the_agent_as_one_file_answers_as_the_package_does(ran: Ran) -> None:
     """A Python that is named gets the archive, the one that runs edgekd the package: here they are the same."""
     artifact = Artifact.load(ran.folder / "onnx_int8")
-    tokens = measure.sample(artifact, [("the cat sees a dog .",), ("the dog not likes a cat .",)] * 10, 20).tokens
+    texts = [("the cat sees a dog .",), ("the dog not likes a cat .",)] * 10
     package, archive = Device(name="package"), Device(name="archive", provider=System(python=sys.executable))
     assert package.here and not archive.here
     told = []
     for device in (package, archive):
         with Board(device) as board:
-            logits, facts = measure.outputs(artifact, tokens, board, lambda *event: None)
+            logits, facts = measure.outputs(artifact, texts, board, lambda *event: None)
             told.append((logits, facts["precision"], facts["libraries"]))
     np.testing.assert_array_equal(told[0][0], told[1][0])
     assert told[0][1:] == told[1][1:]

@@ -13,6 +13,7 @@ from edgekd.artifact import Artifact
 from edgekd.engine import Engine
 from edgekd.errors import EdgekdError
 from edgekd.stage import STAGES, Job
+from edgekd.tokens import encode, load_tokenizer
 from tests.conftest import artifact
 
 TABLES = 28 * 32 + 40 * 32 + 2 * 32
@@ -95,7 +96,7 @@ def served(work: Job, reference: Job, form: str = "onnx") -> tuple[tuple[Any, An
     """Outputs of both on dev, and what the first computed in."""
     for made in (work, reference):
         Artifact.seal(made.out, artifact(made.out, form).manifest)
-    rows = work.data.dev.encode(work.out, 32).pad(range(20))
+    rows = encode(load_tokenizer(work.out, 32), work.data.dev.texts).pad(range(20))
     with Engine() as engine:
         ours, theirs = engine.compile(work.out), engine.compile(reference.out)
         return (ours.run(rows)["logits"], theirs.run(rows)["logits"]), ours.precision(rows)

@@ -14,6 +14,7 @@ from edgekd.runtime import EngineDevice, serving
 from edgekd.runtimes.onnxruntime import OnnxRuntime
 from edgekd.runtimes.torch_eager import TorchEager
 from edgekd.stage import STAGES, Job
+from edgekd.tokens import encode, load_tokenizer
 from tests.conftest import artifact, build_encoder
 
 KINDS = ["bert", "roberta", "electra", "distilbert", "albert"]
@@ -98,7 +99,7 @@ def test_quantization(options: dict[str, Any], encoder: Path, job: Callable[...,
     assert expected <= found["quantized"]["int8_values"] <= expected + 2_000
     device = EngineDevice("cpu", 1)
     ours, theirs = OnnxRuntime().compile(work.out, device), OnnxRuntime().compile(export.out, device)
-    tokens = work.data.dev.encode(work.out, 32)
+    tokens = encode(load_tokenizer(work.out, 32), work.data.dev.texts)
     fp32, int8 = (runtime.run(tokens.pad(range(40)))["logits"] for runtime in (theirs, ours))
     assert not np.array_equal(fp32, int8)
     np.testing.assert_allclose(int8, fp32, atol=0.25 * np.abs(fp32).max())

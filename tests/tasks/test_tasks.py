@@ -41,8 +41,8 @@ def test_regression() -> None:
     assert scores["pearson"] == pytest.approx(np.corrcoef(predicted, true)[0, 1])
     assert scores["spearman"] == pytest.approx(1.0) and scores["negative_mse"] == pytest.approx(-1 / 3)
     assert task.decode(logits, ())[2] == {"value": 4.0} and task.outputs(()) == 1
-    assert task.target("2.5", (), False) == 2.5
+    assert task.target("2.5") == 2.5
     for bad in ("x", None, "nan", "inf"):
         with pytest.raises(EdgekdError, match="is not a finite number"):
-            task.target(bad, (), False)
+            task.target(bad)
     assert task.agreement(logits + 0.01, logits) == 1.0 and task.agreement(logits + 1, logits) == 0.0

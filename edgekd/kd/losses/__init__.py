@@ -5,7 +5,7 @@ positions that hold a token, never over padding. What is under float32 is comput
 here, so that a recipe's names can be checked without it.
 """
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -14,6 +14,8 @@ HiddenLoss = Literal["mse", "cosine", "normalized_mse", "gram"]
 AttentionLoss = Literal["score_mse", "probability_mse", "kl"]
 UncertaintyLoss = Literal["laplace", "gaussian", "weighted"]
 LogitLoss = Literal["cross_entropy", "kl", "mse", "dkd", "dist", "dist_columns", "standardized"]
+ChainLoss = Literal["posterior", "top_k", "top_wk"]
+CHAINS = frozenset(get_args(ChainLoss))
 
 # Stands for minus infinity, which would make 0 * infinity of a masked column.
 MASKED = -1e9

@@ -1,5 +1,7 @@
 """Losses between the outputs of a student and a teacher, (B, C), at a temperature T; and the loss of the labels.
 
+Of models that answer for each token, B are the words of all rows: `at_words` takes their outputs.
+
 Those that compare softmaxes are multiplied by T^2, so that the gradient's size does not depend on it (Hinton et al.
 2015, section 2). `degenerate` says which of them are dead with few outputs.
 """
@@ -10,7 +12,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from edgekd.kd.losses import MASKED, LogitLoss
+from edgekd.kd.losses import MASKED
+
+
+def at_words(logits: Tensor, places: Tensor, chosen: Tensor) -> Tensor:
+    """Of logits (B, n, C), those at the tokens `places` (B, W) of the words that are `chosen` (B, W): (words, C)."""
+    rows = torch.arange(len(logits), device=logits.device).unsqueeze(-1).expand_as(places)
+    return logits[rows[chosen], places[chosen]]
 
 
 def hard(logits: Tensor, targets: Tensor) -> Tensor:
@@ -84,7 +92,7 @@ def standardized(student: Tensor, teacher: Tensor, temperature: float) -> Tensor
     return kl(_standardized(student), _standardized(teacher), temperature)
 
 
-def degenerate(name: LogitLoss, outputs: int) -> str | None:
+def degenerate(name: str, outputs: int) -> str | None:
     """Why this loss, or a part of it, carries no gradient with so many outputs; None where all of it does."""
     if outputs == 1 and name not in ("cross_entropy", "kl", "mse"):
         return f"{name} compares classes, and one output has none"
@@ -117,7 +125,7 @@ def _standardized(logits: Tensor) -> Tensor:
     return (logits - logits.mean(-1, keepdim=True)) / (logits.std(-1, keepdim=True) + 1e-7)
 
 
-LOGITS: dict[LogitLoss, Callable[..., Tensor]] = {
+LOGITS: dict[str, Callable[..., Tensor]] = {
     "cross_entropy": cross_entropy,
     "kl": kl,
     "mse": mse,
@@ -127,4 +135,4 @@ LOGITS: dict[LogitLoss, Callable[..., Tensor]] = {
     "standardized": standardized,
 }
 # Those that take the labels too, as `targets`.
-NEEDS_TARGETS: frozenset[LogitLoss] = frozenset({"dkd"})
+NEEDS_TARGETS: frozenset[str] = frozenset({"dkd"})

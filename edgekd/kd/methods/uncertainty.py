@@ -20,7 +20,7 @@ Reconstructed, each an option of the phase:
 
 from edgekd.kd.method import Method
 from edgekd.kd.phase import Phase, Terms
-from edgekd.start import Start
+from edgekd.start import Recurrent, Start
 
 
 class Uncertainty(Method):
@@ -42,7 +42,7 @@ class Uncertainty(Method):
         )
 
     @classmethod
-    def doubt(cls, start: str | Start) -> str | None:
-        if isinstance(start, str) or not (start.merge or start.attention):
+    def doubt(cls, start: str | Start | Recurrent) -> str | None:
+        if not isinstance(start, Start) or not (start.merge or start.attention):
             return "uncertainty freezes attention that is copied from the teacher: start from {from: TEACHER, merge: 2}"
         return None

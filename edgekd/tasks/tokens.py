@@ -1,0 +1,181 @@
+"""A tag for each word of a text: named entities, key information.
+
+Scores are of entities, exact in type and in both ends (Nakayama, "seqeval", 2018; it follows the CoNLL-2000 scorer).
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from edgekd import tagging, words
+from edgekd.errors import EdgekdError, nearest
+from edgekd.tagging import Entity, Scheme
+from edgekd.task import Task
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from edgekd.task import Floats
+    from edgekd.tokens import Encoded
+    from edgekd.words import Span
+
+    Tags = list[list[str]]
+
+
+def _by_entity(name: str, predicted: "Tags", true: "Tags", average: str) -> float:
+    from seqeval import metrics
+
+    return float(getattr(metrics, name)(true, predicted, average=average, zero_division=0))
+
+
+def _f1(predicted: "Tags", true: "Tags") -> float:
+    return _by_entity("f1_score", predicted, true, "micro")
+
+
+def _macro_f1(predicted: "Tags", true: "Tags") -> float:
+    """The mean of each type's F1."""
+    return _by_entity("f1_score", predicted, true, "macro")
+
+
+def _precision(predicted: "Tags", true: "Tags") -> float:
+    return _by_entity("precision_score", predicted, true, "micro")
+
+
+def _recall(predicted: "Tags", true: "Tags") -> float:
+    return _by_entity("recall_score", predicted, true, "micro")
+
+
+def _accuracy(predicted: "Tags", true: "Tags") -> float:
+    """Share of words with the right tag: high for a model that finds nothing."""
+    from seqeval.metrics import accuracy_score
+
+    return float(accuracy_score(true, predicted))
+
+
+class Tokens(Task):
+    problem_type = None
+    per_token = True
+    default_metric = "f1"
+    metrics: ClassVar = {
+        "f1": _f1,
+        "precision": _precision,
+        "recall": _recall,
+        "macro_f1": _macro_f1,
+        "accuracy": _accuracy,
+    }
+
+    def outputs(self, labels: Sequence[str]) -> int:
+        return len(labels)
+
+    def labels(self, cells: Sequence[Any], names: Sequence[str]) -> tuple[str, ...]:
+        if names:
+            return tuple(names)
+        tags = {_tag(part) for cell in cells for part in cell}
+        found = Scheme.of(tags).labels(tagging.types(tags))
+        if len(found) == 1:
+            raise EdgekdError("no word is tagged as an entity", "Check data.label.")
+        return found
+
+    def read(
+        self, cells: Sequence[Any], label: Any, labels: Sequence[str], indexed: bool
+    ) -> tuple[tuple[str, ...], list[float]]:
+        """A cell of words with a cell of as many tags, or a text with {start, end, label} of each entity.
+
+        An entity that begins or ends inside a word is taken to be whole words, since no tagger can cut one.
+        """
+        (cell,) = cells
+        text, found = (
+            _marked(cell, label) if isinstance(cell, str) else _tagged(list(cell), list(label), labels, indexed)
+        )
+        parts = words.spans(text)
+        covered = []
+        for kind, start, end in found:
+            inside = [number for number, (first, last) in enumerate(parts) if first < end and last > start]
+            covered += [Entity(kind, inside[0], inside[-1])] if inside else []
+        numbers = {name: number for number, name in enumerate(labels)}
+        tags = Scheme.of(labels).tags(covered, len(parts))
+        if unknown := next((tag for tag in tags if tag not in numbers), None):
+            raise EdgekdError(f"tag {unknown!r} is none of {', '.join(labels)}", nearest(unknown, labels))
+        if not tags:
+            raise EdgekdError("the row has no word", "Drop it.")
+        return (text,), [numbers[tag] for tag in tags]
+
+    def words(self, text: str) -> "list[Span] | None":
+        return words.spans(text)
+
+    def answers(self, outputs: "Floats", tokens: "Encoded", labels: Sequence[str]) -> "Floats":
+        """The outputs at each word's first piece. A word that was cut off gets no answer but O."""
+        import numpy as np
+
+        assert tokens.places is not None
+        starts = np.concatenate([[0], np.cumsum(tokens.lengths)[:-1]])
+        places = np.concatenate(
+            [np.where(row < 0, -1, row + start) for row, start in zip(tokens.places, starts, strict=True)]
+        )
+        found: Floats = outputs[places]
+        found[places < 0] = [float(name == tagging.OUTSIDE) for name in labels]
+        return found
+
+    def predictions(self, logits: "Floats") -> "NDArray[Any]":
+        found: NDArray[Any] = logits.argmax(axis=1)
+        return found
+
+    def compared(self, values: "NDArray[Any]", labels: Sequence[str], ends: "NDArray[Any]") -> "Tags":
+        """Each row's tags, in a spelling that seqeval knows: it has no M of BMES, which is an I."""
+        spelt = [f"I{name[1:]}" if name.startswith("M-") else name for name in labels]
+        return [
+            [spelt[int(value)] for value in values[start:end]] for start, end in zip([0, *ends[:-1]], ends, strict=True)
+        ]
+
+    def decode(self, logits: "Floats", labels: Sequence[str], texts: Sequence[Sequence[str]] = ()) -> list[Any]:
+        """The entities of each row, with offsets in characters; the score is that of the least sure word's tag."""
+        import numpy as np
+
+        shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
+        chances = (shifted / shifted.sum(axis=1, keepdims=True)).max(axis=1)
+        tags = [labels[int(number)] for number in self.predictions(logits)]
+        found, start = [], 0
+        for (text,) in texts:
+            parts = words.spans(text)
+            own = slice(start, start + len(parts))
+            start = own.stop
+            found.append({"entities": list(_told(text, parts, tags[own], chances[own]))})
+        return found
+
+    def agreement(self, ours: "Floats", theirs: "Floats") -> float:
+        return float((self.predictions(ours) == self.predictions(theirs)).mean())
+
+
+def _told(text: str, parts: "list[Span]", tags: list[str], chances: "NDArray[Any]") -> Iterator[dict[str, Any]]:
+    for entity in tagging.entities(tags):
+        start, end = parts[entity.first][0], parts[entity.last][1]
+        score = round(float(chances[entity.first : entity.last + 1].min()), 6)
+        yield {"type": entity.kind, "text": text[start:end], "start": start, "end": end, "score": score}
+
+
+def _tag(part: Any) -> str:
+    """What a part of a label cell says: a tag, or an entity's type as the tag of its first word."""
+    return f"B-{part['label']}" if isinstance(part, dict) else str(part).strip()
+
+
+def _marked(text: str, label: Sequence[Any]) -> tuple[str, list[tuple[str, int, int]]]:
+    """A text with the type, start and end of its entities."""
+    return text, [(str(part["label"]), int(part["start"]), int(part["end"])) for part in label]
+
+
+def _tagged(
+    cell: list[Any], label: list[Any], labels: Sequence[str], indexed: bool
+) -> tuple[str, list[tuple[str, int, int]]]:
+    """The text of words, with the type, start and end of what their tags mark."""
+    if len(cell) != len(label):
+        raise EdgekdError(f"{len(cell)} words and {len(label)} tags", "A row needs a tag for each word.")
+    given = [str(word) for word in cell]
+    text = words.joined(given)
+    gap = (len(text) - sum(map(len, given))) // max(1, len(given) - 1)
+    starts = [0]
+    for word in given:
+        starts.append(starts[-1] + len(word) + gap)
+    tags = [labels[tag] if indexed and isinstance(tag, int) and tag < len(labels) else _tag(tag) for tag in label]
+    return text, [
+        (entity.kind, starts[entity.first], starts[entity.last] + len(given[entity.last]))
+        for entity in tagging.entities(tags)
+    ]

@@ -1,0 +1,40 @@
+"""A text's words, which are what a tagger labels: the same for training, for scoring, and for text that comes later.
+
+Chinese, Japanese and Korean characters are words of their own. Everything else is cut at white space, and punctuation
+at the ends of what is left is a word apart ("Paris." is two, "U.S.A" and "'s" are one).
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+
+Span = tuple[int, int]
+
+# Ideographs, kana and hangul, with the punctuation that goes with them.
+_CHARACTER = (
+    "[\u3000-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uff0f\uff1a-\uff20\U00020000-\U0002fa1f]"
+)
+_PART = re.compile(f"{_CHARACTER}|(?:(?!{_CHARACTER})\\S)+")
+_ENDS = re.compile(r"""(?P<open>[(\[{<"“‘«¿¡]*)(?P<word>.*?)(?P<close>[.,;:!?)\]}>"”’»…]*)""", re.DOTALL)
+
+
+def spans(text: str) -> list[Span]:
+    """Where each word begins and ends, in characters."""
+    return [span for part in _PART.finditer(text) if not part[0].isspace() for span in _peeled(part)]
+
+
+def joined(words: Sequence[str]) -> str:
+    """A text of these words: side by side where most are single characters of the kind that is a word, else spaced."""
+    alone = sum(re.fullmatch(_CHARACTER, word) is not None for word in words)
+    return ("" if 2 * alone > len(words) else " ").join(words)
+
+
+def _peeled(part: "re.Match[str]") -> Iterator[Span]:
+    ends = _ENDS.fullmatch(part[0])
+    assert ends is not None
+    if not ends["word"]:  # nothing but punctuation
+        yield part.span()
+        return
+    for name in ("open", "word", "close"):
+        start, end = ends.span(name)
+        if start < end:
+            yield part.start() + start, part.start() + end
