@@ -79,7 +79,7 @@ def test_uncertainty_makes_two_layers_one_and_trains_the_feed_forward(encoder: P
     facts = stage.run(made)
     assert facts["doubts"] == []
     terms = {"uncertainty", "hidden", "soft", "hard"}
-    assert [set(record) - {"phase", "epoch", "loss"} for record in history(made)] == [terms] * 4
+    assert [set(record) - {"phase", "epoch", "loss", "course"} for record in history(made)] == [terms] * 4
     theirs, ours = (load_file(folder / "model.safetensors") for folder in (encoder, made.out))
     prefix = "bert.encoder.layer."
     assert {name.split(".")[3] for name in ours if name.startswith(prefix)} == {"0", "1"}
@@ -108,7 +108,7 @@ def test_progressive_transfer_ends_with_the_student_alone(encoder: Path, job: Ca
     made = job("progressive", teacher, t=teacher)
     assert stage.run(made)["doubts"] == []
     compared = {"normalized", "means", "variances", "attention", "cross", "soft", "hard", "open"}
-    terms = [set(record) - {"phase", "epoch", "loss"} for record in history(made)]
+    terms = [set(record) - {"phase", "epoch", "loss", "course"} for record in history(made)]
     assert terms == [compared] * 4 + [{"hard"}] * 2
     opened = [record["open"] for record in history(made)[:4]]
     assert opened[0] < opened[2] <= opened[3] == 1
@@ -124,7 +124,7 @@ def test_modules_are_replaced_one_by_one(encoder: Path, job: Callable[..., Job])
     made = job("theseus", teacher, t=teacher)
     stage = Distill.model_validate({**options, "phases": {"transfer": theseus, "finetune": {"epochs": 0}}})
     stage.run(made)
-    assert [set(record) - {"phase", "epoch", "loss"} for record in history(made)] == [{"hard", "open"}] * 4
+    assert [set(record) - {"phase", "epoch", "loss", "course"} for record in history(made)] == [{"hard", "open"}] * 4
     theirs, ours = (load_file(folder / "model.safetensors") for folder in (encoder, made.out))
     layers = {name for name in ours if ".layer." in name}
     assert ours.keys() <= theirs.keys() and len(layers) == 2 * 16
