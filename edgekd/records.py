@@ -8,7 +8,7 @@ import json
 import os
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from typing import Any, TextIO
 
 from edgekd.errors import EdgekdError, RefusedError
@@ -53,20 +53,25 @@ def say_error(error: EdgekdError, to: TextIO | None = None) -> None:
 def read(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
     """The records among lines. Raises the EdgekdError that one of them tells, and one where the output was cut off."""
     last: dict[str, Any] = {"kind": None}
-    for line in lines:
-        _, found, text = line.partition(_PREFIX)
-        if not found:
-            continue
-        try:
-            last = json.loads(text)
-        except ValueError:  # the line itself was cut off
-            break
-        match last["kind"]:
-            case "error":
-                kind = RefusedError if last["refused"] else EdgekdError
-                raise kind(last["problem"], last["hint"], last["where"])
-            case "bug":
-                raise RuntimeError(last["trace"])
-        yield last
+    try:
+        for line in lines:
+            _, found, text = line.partition(_PREFIX)
+            if not found:
+                continue
+            try:
+                last = json.loads(text)
+            except ValueError:  # the line itself was cut off
+                break
+            match last["kind"]:
+                case "error":
+                    kind = RefusedError if last["refused"] else EdgekdError
+                    raise kind(last["problem"], last["hint"], last["where"])
+                case "bug":
+                    raise RuntimeError(last["trace"])
+            yield last
+    finally:
+        # Who stops reading ends the process that tells: at once, not when its lines are no longer referred to.
+        if isinstance(lines, Generator):
+            lines.close()
     if last["kind"] != "end":
         raise EdgekdError("the agent's output was cut off: it ended without its last record", "Run it again.")
