@@ -15,10 +15,12 @@ from tests.conftest import Ran
 
 @pytest.fixture
 def copied(ran: Ran, tmp_path: Path) -> tuple[Path, Store]:
-    """The finished run and its store, to be spoilt."""
+    """The finished run and its store, to be spoilt; without what other tests have left in the store that they share."""
     runs = tmp_path / "runs"
     shutil.copytree(ran.runs, runs, symlinks=True)
-    return runs, Store(runs / ".store")
+    store = Store(runs / ".store")
+    history.clean(store, history.garbage(store, [runs]))
+    return runs, store
 
 
 def test_a_run_is_listed_and_removed_with_what_edgekd_wrote_alone(
