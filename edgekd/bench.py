@@ -53,7 +53,7 @@ def texts(folder: Path, file: Path | None) -> measure.Texts:
     recipe = folder.absolute().parent / "recipe.yaml"  # as it ran, beside the links to its steps
     if not recipe.is_file():
         raise EdgekdError(f"{folder} is no step of a run", "Give texts of your own: --texts FILE, one a line.")
-    loaded = load(recipe)
+    loaded = load(recipe, ["devices=[]"])  # its data alone: its devices may be named elsewhere
     return Data(loaded.data, loaded.seed).dev.texts
 
 
