@@ -163,7 +163,11 @@ class Assessor:
 
     def _on(self, device: Device, artifact: Artifact) -> dict[str, Any]:
         """What identifies the machine behind a device."""
-        return machine.fingerprint() if device.here else self._board(device, artifact).fingerprint()
+        if not device.here:
+            return self._board(device, artifact).fingerprint()
+        found = machine.fingerprint()  # as the agent would tell, without starting one for each artifact
+        device.expect.check(device.name, found)
+        return found
 
     def _board(self, device: Device, artifact: Artifact) -> Board:
         """The device, reached; or, where it is this Python and lacks the runtime, this machine with a Python that has

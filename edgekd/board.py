@@ -5,7 +5,7 @@ import json
 import os
 import socket
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -32,6 +32,12 @@ class Board:
 
     def pull(self, there: str, here: Path) -> None:
         self.link.pull(there, here)
+
+    def forget(self, there: str) -> None:
+        """Remove a file that the agent wrote; where the way there is broken it stays, and is overwritten some day."""
+        with suppress(EdgekdError):
+            for _ in self.link.run(["rm", "-f", there], {}):
+                pass
 
     @cached_property
     def scratch(self) -> str:

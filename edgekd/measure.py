@@ -56,13 +56,16 @@ def outputs(
         job |= {"longest": board.push(longest), "outputs": there}
         facts: dict[str, Any] = {}
         done = 0
-        for record in board.ask(job):
-            if record["kind"] == "facts":
-                facts = {name: value for name, value in record.items() if name != "kind"}
-            elif record["kind"] == "progress":
-                done += record["done"]
-                progress("scoring", done, len(tokens.ids))
-        board.pull(there, target)
+        try:
+            for record in board.ask(job):
+                if record["kind"] == "facts":
+                    facts = {name: value for name, value in record.items() if name != "kind"}
+                elif record["kind"] == "progress":
+                    done += record["done"]
+                    progress("scoring", done, len(tokens.ids))
+            board.pull(there, target)
+        finally:
+            board.forget(there)
         given = np.load(target)
     if not np.isfinite(given).all():
         bad = int((~np.isfinite(given)).any(axis=1).sum())

@@ -28,6 +28,8 @@ class Shell(Link):
                 "the device's shell said nothing", "Log in by hand: does its start-up file end the shell?"
             )
         self._home = told[-1].strip()
+        if shlex.quote(self._home) != self._home:
+            raise EdgekdError(f"edgekd's folder there would be '{self._home}'", "Set a workdir of plain characters.")
         self._pushed: dict[str, str] = {}  # digest -> path, checked in this session
 
     @property

@@ -120,5 +120,6 @@ def test_the_agent_as_one_file_answers_as_the_package_does(ran: Ran) -> None:
         with Board(device) as board:
             logits, facts = measure.outputs(artifact, texts, board, lambda *event: None)
             told.append((logits, facts["precision"], facts["libraries"]))
+            assert list(Path(board.scratch).parent.iterdir()) == []
     np.testing.assert_array_equal(told[0][0], told[1][0])
     assert told[0][1:] == told[1][1:]

@@ -59,6 +59,11 @@ def test_a_start_up_file_that_ends_the_shell_is_told(tmp_path: Path) -> None:
         Silent(str(tmp_path))
 
 
+def test_a_folder_that_a_shell_would_take_apart_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(EdgekdError, match="edgekd's folder there would be"):
+        links.Loop(str(tmp_path / "two words"))
+
+
 @pytest.mark.parametrize(
     ("told", "problem"),
     [
