@@ -1,7 +1,7 @@
 """Mixed precision by measured sensitivity: the layers that few bits hurt most stay in float until the loss fits.
 
 Each layer alone is quantized and what that does to the outputs is measured on train rows; in that order, worst first,
-layers go back to float until dev's loss of the metric is within the limit.
+layers go back to float until dev's loss of the metric, and the share of answers that stay, are within the limits.
 """
 
 import shutil
@@ -33,32 +33,36 @@ _RANKING_ROWS, _TIMING_ROWS, _TIMING_S = 64, 40, 3.0
 
 @dataclass(frozen=True)
 class Tried:
-    """One choice of float layers: what it loses on dev, and how much faster than with all in float it is."""
+    """One choice of float layers: what it loses on dev, the share of rows with the source's answer, and how much faster
+    than with all in float it is.
+    """
 
     floats: tuple[str, ...]
     drop: float
+    same: float
     speedup: float | None  # None: not asked for, not measured
 
     def __str__(self) -> str:
         fast = "" if self.speedup is None else f", {self.speedup:.2f} times as fast"
-        return f"{len(self.floats)} layers in float: drop {self.drop:.4f}{fast}"
+        return f"{len(self.floats)} layers in float: drop {self.drop:.4f}, {self.same:.1%} equal answers{fast}"
 
 
 @dataclass
 class Search:
-    """Looks for the fewest float layers with which an artifact keeps both limits."""
+    """Looks for the fewest float layers with which an artifact keeps its limits."""
 
     job: Job
     build: Build
     layers: Sequence[str]
     form: str
     max_drop: float
+    min_agreement: float
     min_speedup: float | None
 
     def run(self) -> Mapping[str, Any]:
         """Put the model into job.out; returns the ranking and the layers left in float, for the manifest.
 
-        Raises RefusedError, with the best that was found, where no choice keeps both limits.
+        Raises RefusedError, with the best that was found, where no choice keeps them.
         """
         assert self.job.source is not None
         with Engine() as engine:
@@ -66,7 +70,7 @@ class Search:
             # Not the source: it may be of another, slower runtime.
             slow = self._made(engine, frozenset(self.layers), "float") if self.min_speedup is not None else None
             rows = [*calibration.samples(self.job, _RANKING_ROWS)]
-            target, theirs = self._score(source), [source.run(row)["logits"] for row in rows]
+            target, theirs = self._answers(source), [source.run(row)["logits"] for row in rows]
             tried = [self._try((), target, slow)]
             ranking: list[tuple[str, float]] = []
             if not self._kept(tried[-1]):
@@ -77,14 +81,16 @@ class Search:
                 tried.append(self._try(tuple(name for name, _ in ranking[:count]), target, slow))
                 self.job.progress("fallback", count, len(ranking))
         if not self._kept(tried[-1]):
-            raise RefusedError(self._lost(tried), "Raise max_drop, lower min_speedup, or train the student longer.")
+            raise RefusedError(
+                self._lost(tried), "Raise max_drop, lower min_agreement or min_speedup, or train the student longer."
+            )
         for file in self._draft().iterdir():
             if file.name != MANIFEST:  # the artifact gets its own
                 shutil.copy(file, self.job.out)
         return {"float_layers": list(tried[-1].floats), "ranking": [[name, damage] for name, damage in ranking]}
 
     def _kept(self, tried: Tried) -> bool:
-        return tried.drop <= self.max_drop and not self._slow(tried)
+        return tried.drop <= self.max_drop and tried.same >= self.min_agreement and not self._slow(tried)
 
     def _slow(self, tried: Tried) -> bool:
         return self.min_speedup is not None and tried.speedup is not None and tried.speedup < self.min_speedup
@@ -92,7 +98,7 @@ class Search:
     def _lost(self, tried: Sequence[Tried]) -> str:
         fast = [one for one in tried if not self._slow(one)]
         best = min(fast, key=lambda one: one.drop) if fast else max(tried, key=lambda one: one.speedup or 0.0)
-        limits = f"a drop of {self.max_drop:g}" + (
+        limits = f"a drop of {self.max_drop:g}, {self.min_agreement:.1%} equal answers" + (
             f" and {self.min_speedup:g} times the speed" if self.min_speedup else ""
         )
         return f"no mix of quantized and float layers keeps {limits}; the best of {len(tried)} tried has {best}"
@@ -112,12 +118,13 @@ class Search:
             self.job.progress("sensitivity of layers", number, len(self.layers))
         return sorted(found, key=lambda item: (-item[1], item[0]))
 
-    def _try(self, floats: tuple[str, ...], target: float, slow: Executable | None) -> Tried:
+    def _try(self, floats: tuple[str, ...], target: "NDArray[np.floating]", slow: Executable | None) -> Tried:
         """Build and measure; what was built last lies in `self._draft()`."""
         with Engine() as engine:
             ours = self._made(engine, frozenset(floats))
             speedup = self._speedup(slow, ours) if slow is not None else None
-            return Tried(floats, target - self._score(ours), speedup)
+            found, data = self._answers(ours), self.job.data
+            return Tried(floats, data.value(target) - data.value(found), data.task.agreement(found, target), speedup)
 
     def _made(self, engine: Engine, floats: frozenset[str], name: str = "draft") -> Executable:
         """Build a draft, as an artifact of its own so that the engine takes it."""
@@ -141,9 +148,9 @@ class Search:
     def _dev(self) -> Encoded:
         return self._reader.encode(self.job.data.dev.texts)
 
-    def _score(self, executable: Executable) -> float:
-        """The recipe's metric on dev, row by row as it is served."""
-        return self.job.data.value(self._reader.run(executable, self._dev))
+    def _answers(self, executable: Executable) -> "NDArray[np.floating]":
+        """To dev, row by row as it is served."""
+        return self._reader.run(executable, self._dev)
 
     def _speedup(self, slow: Executable, ours: Executable) -> float:
         """Median time of the one in float over ours, inferences interleaved so that both see the same machine."""

@@ -16,7 +16,8 @@ class Quantizing(Compared):
 
     fallback: bool = Field(
         False,
-        description="Leave the most sensitive layers in float until max_drop is kept on dev; the report ranks them",
+        description="Leave the most sensitive layers in float until max_drop and min_agreement are kept on dev; the report "
+        "ranks them",
     )
     min_speedup: float | None = Field(
         None,
@@ -36,8 +37,9 @@ class Quantizing(Compared):
             )
 
     def key_options(self) -> dict[str, Any]:
-        # Here the limit decides which layers are quantized, so it makes another artifact.
-        return {**super().key_options(), **({"max_drop": self.max_drop} if self.fallback else {})}
+        # Here the limits decide which layers are quantized, so they make another artifact.
+        limits = {"max_drop": self.max_drop, "min_agreement": self.min_agreement}
+        return {**super().key_options(), **(limits if self.fallback else {})}
 
     def quantized(self, job: Job, layers: Sequence[str], build: Build) -> Mapping[str, Any]:
         """Fill job.out by `build`, with as many of `layers` in float as the options ask for; returns facts of that.
@@ -45,6 +47,7 @@ class Quantizing(Compared):
         Raises RefusedError where the fallback finds no choice that keeps its limits.
         """
         if self.fallback:
-            return Search(job, build, layers, type(self).makes, self.max_drop, self.min_speedup).run()
+            limits = (self.max_drop, self.min_agreement, self.min_speedup)
+            return Search(job, build, layers, type(self).makes, *limits).run()
         build(frozenset(), job.out)
         return {}

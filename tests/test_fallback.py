@@ -74,14 +74,21 @@ def test_the_layer_that_is_hurt_stays_in_float(work: Job) -> None:
     assert sum(node.op_type in ("MatMulInteger", "DynamicQuantizeMatMul") for node in graph.node) > 5
 
 
+def test_answers_that_change_go_back_to_float_too(work: Job) -> None:
+    # Any drop will do, but no answer may change.
+    facts = stage(max_drop=2.0, min_agreement=1.0).run(work)
+    assert 0 < len(facts["float_layers"]) < len(facts["ranking"])
+
+
 def test_nothing_is_searched_where_8_bits_do(work: Job) -> None:
-    facts = stage(max_drop=2.0).run(work)
+    facts = stage(max_drop=2.0, min_agreement=0.0).run(work)
     assert facts["float_layers"] == [] and facts["ranking"] == []
 
 
 def test_the_best_is_named_where_nothing_will_do(work: Job) -> None:
     with pytest.raises(
-        RefusedError, match=r"no mix .* keeps a drop of 0 and 1e\+09 times the speed; the best of 1 tried"
+        RefusedError,
+        match=r"no mix .* keeps a drop of 0, 90\.0% equal answers and 1e\+09 times the speed; the best of 1 tried",
     ):
         stage(max_drop=0.0, min_speedup=1e9).run(work)
 
