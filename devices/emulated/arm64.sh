@@ -16,9 +16,20 @@ fail() {
 
 need_tools() {
     [ "$(id -u)" = 0 ] || fail "an arm64 root file system needs root" "Run it as root, or in a privileged container."
-    local missing=()
-    for tool in "$@"; do command -v "$tool" >/dev/null || missing+=("$tool"); done
-    [ ${#missing[@]} = 0 ] || fail "not installed: ${missing[*]}" "apt-get install --no-install-recommends ${missing[*]}"
+    local missing=() packages=()
+    for tool in "$@"; do
+        command -v "$tool" >/dev/null && continue
+        missing+=("$tool")
+        case $tool in
+        ip) packages+=(iproute2) ;;
+        fdtput) packages+=(device-tree-compiler) ;;
+        qemu-system-aarch64) packages+=(qemu-system-arm) ;;
+        ssh-keygen) packages+=(openssh-client) ;;
+        unshare | nsenter) packages+=(util-linux) ;;
+        *) packages+=("$tool") ;;
+        esac
+    done
+    [ ${#missing[@]} = 0 ] || fail "not installed: ${missing[*]}" "apt-get install --no-install-recommends ${packages[*]}"
 }
 
 # apt options for a suite that this machine need not be of; its lists stay in the cache.
@@ -89,6 +100,54 @@ processor() {
         echo 0-1 >"$cpus/cpu$core/topology/core_siblings_list"
         echo $core >"$cpus/cpu$core/topology/thread_siblings_list"
     done
+}
+
+# sshd_root FOLDER KEYS: Debian with an sshd that takes the key KEYS/id_ed25519 of the user pi, and the runtimes' wheels.
+sshd_root() {
+    local root=$1 keys=$2
+    debian "$ROOT_SUITE" "$root" python3.11-minimal libpython3.11-stdlib libstdc++6 libgcc-s1 openssh-server \
+        openssh-sftp-server dash coreutils libc-bin grep tar gzip procps util-linux
+    ln -sf python3.11 "$root/usr/bin/python3"
+    ln -sf dash "$root/bin/sh"
+    printf 'root:x:0:0:root:/root:/bin/sh\nsshd:x:100:65534::/run/sshd:/usr/sbin/nologin\npi:x:1000:1000::/home/pi:/bin/sh\n' >"$root/etc/passwd"
+    printf 'root:x:0:\nnogroup:x:65534:\npi:x:1000:\n' >"$root/etc/group"
+    mkdir -p "$root/run/sshd" "$root/home/pi/.ssh"
+    ssh-keygen -q -t ed25519 -N '' -C edgekd -f "$root/etc/ssh/ssh_host_ed25519_key"
+    ssh-keygen -q -t ed25519 -N '' -C edgekd -f "$keys/id_ed25519"
+    cp "$keys/id_ed25519.pub" "$root/home/pi/.ssh/authorized_keys"
+    chmod 700 "$root/home/pi" "$root/home/pi/.ssh"
+    chown -R 1000:1000 "$root/home/pi"
+    wheels "$root/opt/edgekd"
+}
+
+# sshd_config ROOT ADDRESS PORT LINE
+sshd_config() {
+    cat >"$1/etc/ssh/sshd_config" <<CONFIG
+Port $3
+ListenAddress $2
+HostKey /etc/ssh/ssh_host_ed25519_key
+PasswordAuthentication no
+UsePAM no
+$4
+Subsystem sftp /usr/lib/openssh/sftp-server
+CONFIG
+}
+
+# device_file FOLDER NAME PORT: the device file, and the host key that ssh is to find.
+device_file() {
+    local folder=$1
+    echo "[127.0.0.1]:$3 $(cut -d' ' -f1,2 "$folder/root/etc/ssh/ssh_host_ed25519_key.pub")" >"$folder/known_hosts"
+    cat >"$folder/$2.yaml" <<DEVICE
+# Written by devices/emulated/$2.sh.
+name: $2
+transport:
+  {type: ssh, host: 127.0.0.1, port: $3, user: pi, identity: $folder/id_ed25519, known_hosts: $folder/known_hosts}
+provider: {type: system, python: python3, path: /opt/edgekd}
+runtimes: [onnxruntime, openvino, tflite]
+expect: {architecture: aarch64, model: "Raspberry Pi 5*", min_memory_mb: 512}
+run: {threads: [1], min_runs: 5, repeats: 1, max_s: 60, warmup_s: 0, score_rows: 16}
+emulated: true
+DEVICE
 }
 
 # in_root FOLDER PID_FILE COMMAND...: start a daemon in a root with processes and mounts of its own; ending it ends all.

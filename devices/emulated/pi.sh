@@ -9,22 +9,10 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 source "$here/arm64.sh"
 
 make_root() {
-    local root=$1 keys=$2
-    debian "$ROOT_SUITE" "$root" python3.11-minimal libpython3.11-stdlib libstdc++6 libgcc-s1 openssh-server \
-        openssh-sftp-server dash coreutils libc-bin grep tar gzip procps util-linux
-    ln -sf python3.11 "$root/usr/bin/python3"
-    ln -sf dash "$root/bin/sh"
-    printf 'root:x:0:0:root:/root:/bin/sh\nsshd:x:100:65534::/run/sshd:/usr/sbin/nologin\npi:x:1000:1000::/home/pi:/bin/sh\n' >"$root/etc/passwd"
-    printf 'root:x:0:\nnogroup:x:65534:\npi:x:1000:\n' >"$root/etc/group"
-    mkdir -p "$root/run/sshd" "$root/home/pi/.ssh" "$root/sys/firmware/devicetree/base"
-    printf 'Raspberry Pi 5 Model B Rev 1.0\0' >"$root/sys/firmware/devicetree/base/model"
-    processor "$root" 0x00000000414fd0b1
-    ssh-keygen -q -t ed25519 -N '' -C edgekd -f "$root/etc/ssh/ssh_host_ed25519_key"
-    ssh-keygen -q -t ed25519 -N '' -C edgekd -f "$keys/id_ed25519"
-    cp "$keys/id_ed25519.pub" "$root/home/pi/.ssh/authorized_keys"
-    chmod 700 "$root/home/pi" "$root/home/pi/.ssh"
-    chown -R 1000:1000 "$root/home/pi"
-    wheels "$root/opt/edgekd"
+    sshd_root "$@"
+    mkdir -p "$1/sys/firmware/devicetree/base"
+    printf 'Raspberry Pi 5 Model B Rev 1.0\0' >"$1/sys/firmware/devicetree/base/model"
+    processor "$1" 0x00000000414fd0b1
 }
 
 start() {
@@ -40,28 +28,9 @@ start() {
     fi
     stop "$folder/pid"
     # cortex-a76 is the Pi 5's core; QEMU's `max` is 17 times slower and gives other INT8 results.
-    cat >"$folder/root/etc/ssh/sshd_config" <<CONFIG
-Port $port
-ListenAddress 127.0.0.1
-HostKey /etc/ssh/ssh_host_ed25519_key
-PasswordAuthentication no
-UsePAM no
-SetEnv QEMU_CPU=cortex-a76
-Subsystem sftp /usr/lib/openssh/sftp-server
-CONFIG
+    sshd_config "$folder/root" 127.0.0.1 "$port" "SetEnv QEMU_CPU=cortex-a76"
     in_root "$folder/root" "$folder/pid" /usr/bin/env QEMU_CPU=cortex-a76 /usr/sbin/sshd -D -e
-    echo "[127.0.0.1]:$port $(cut -d' ' -f1,2 "$folder/root/etc/ssh/ssh_host_ed25519_key.pub")" >"$folder/known_hosts"
-    cat >"$folder/pi.yaml" <<DEVICE
-# Written by devices/emulated/pi.sh.
-name: pi
-transport:
-  {type: ssh, host: 127.0.0.1, port: $port, user: pi, identity: $folder/id_ed25519, known_hosts: $folder/known_hosts}
-provider: {type: system, python: python3, path: /opt/edgekd}
-runtimes: [onnxruntime, openvino, tflite]
-expect: {architecture: aarch64, model: "Raspberry Pi 5*", min_memory_mb: 512}
-run: {threads: [1], min_runs: 5, repeats: 1, max_s: 60, warmup_s: 0, score_rows: 16}
-emulated: true
-DEVICE
+    device_file "$folder" pi "$port"
     local tries
     for tries in $(seq 100); do
         if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
