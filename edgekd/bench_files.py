@@ -19,6 +19,7 @@ HEADER = (
     "load ms",
     "first ms",
     "peak MB",
+    "mJ",
     "answers",
 )
 
@@ -66,7 +67,11 @@ def operators(found: Sequence[Benched]) -> list[str]:
 
 def to_json(found: Sequence[Benched]) -> list[dict[str, Any]]:
     return [
-        {**asdict(entry), "percentiles": {f"p{rank}": _percentile(entry.timing, rank) for rank in FEWEST}}
+        {
+            **asdict(entry),
+            "percentiles": {f"p{rank}": _percentile(entry.timing, rank) for rank in FEWEST},
+            "energy": entry.timing.energy,
+        }
         for entry in found
     ]
 
@@ -88,6 +93,7 @@ def _row(entry: Benched) -> list[str]:
         "-" if emulated else f"{1e3 * sorted(timing.load)[len(timing.load) // 2]:.0f}",
         "-" if emulated else f"{1e3 * sorted(timing.first)[len(timing.first) // 2]:.1f}",
         f"{timing.peak_memory / 1e6:.0f}" if timing.peak_memory else "-",
+        "-" if timing.energy is None else f"{1e3 * timing.energy:.2f}",
         f"{gate.value:.1%}" if gate else "here",
     ]
 

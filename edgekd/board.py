@@ -39,6 +39,17 @@ class Board:
             for _ in self.link.run(["rm", "-f", there], {}):
                 pass
 
+    def clean(self, everything: bool) -> int:
+        """Remove what was pushed and what agents left there, and with `everything` the environments too; returns
+        bytes. Nobody else may measure there meanwhile: they wait.
+        """
+        names = ["files", "scratch", *(["environments"] if everything else [])]
+        told = "for each; do [ -e $each ] || continue; du -sk $each; rm -rf $each; done"
+        with self.alone():
+            paths = [f"{self.link.home}/{name}" for name in names]
+            freed = [line.split()[0] for line in self.link.run(["sh", "-c", told, "sh", *paths], {})]
+        return sum(map(int, freed)) * 1024
+
     @cached_property
     def scratch(self) -> str:
         """A folder of its own on the device for what the agent writes."""

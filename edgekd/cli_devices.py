@@ -54,6 +54,18 @@ def doctor(name: str) -> None:
 
 @devices.command()
 @click.argument("name")
+@click.option("--all", "everything", is_flag=True, help="Its virtual environments too.")
+def clean(name: str, everything: bool) -> None:
+    """Remove what edgekd put on a device: artifacts, rows and agents. They are sent again when they are needed."""
+    from edgekd.board import Board
+    from edgekd.recipe import load_device
+
+    with Board(load_device(name, Path()), click.echo) as board:
+        click.echo(f"{board.clean(everything) / 1e6:.1f} MB freed in {board.link.home} on {board.device.name}")
+
+
+@devices.command()
+@click.argument("name")
 @click.argument("artifacts", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--texts", type=click.Path(path_type=Path, exists=True), help="One text a line. [the run's own dev split]"

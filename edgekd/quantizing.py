@@ -16,8 +16,8 @@ class Quantizing(Compared):
 
     fallback: bool = Field(
         False,
-        description="Leave the most sensitive layers in float until max_drop and min_agreement are kept on dev; the report "
-        "ranks them",
+        description="Leave the most sensitive layers in float until max_drop and min_agreement are kept on dev; the "
+        "report ranks them",
     )
     min_speedup: float | None = Field(
         None,

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from edgekd.examination import Examination
@@ -113,6 +114,22 @@ class Timing:
     precision: str
     states: tuple[Mapping[str, Any], ...] = ()  # edgekd.state, before and after each process's timed runs
     operators: Mapping[str, float] = field(default_factory=dict)  # seconds of an inference by kind, profiled apart
+
+    @property
+    def energy(self) -> float | None:
+        """Joules of an inference, all that the processor used meanwhile. None where the device has no counter that may
+        be read, or it began anew, and for emulated hardware.
+        """
+        used = 0.0
+        for before, after in pairwise(self.states):
+            if after["samples"] <= before["samples"]:
+                continue  # between two processes
+            # Reports of older versions have no such field.
+            start, end = before.get("joules"), after.get("joules")
+            if start is None or end is None or end < start:
+                return None
+            used += end - start
+        return used / len(self.latency.seconds) if used and not self.latency.emulated else None
 
     @property
     def doubts(self) -> tuple[str, ...]:

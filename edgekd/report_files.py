@@ -54,6 +54,7 @@ def to_json(report: Report) -> dict[str, Any]:
         for entry, timing in zip(step["timings"], source.timings, strict=True):
             for name in ("latency", "tokenizer"):
                 entry[name] |= _derived(getattr(timing, name))
+            entry["energy"] = timing.energy
         for gate in step["gates"]:
             # JSON has no infinity: a value that could not be stated is null.
             gate["value"] = gate["value"] if math.isfinite(gate["value"]) else None
@@ -174,6 +175,15 @@ def _devices(steps: Iterable[StepReport]) -> list[str]:
         told = ((name, shorten(str(value), 80, placeholder=" ...")) for name, value in timing.fingerprint.items())
         facts = ", ".join(f"{name} {value}" for name, value in told)
         lines.append(f"- {device}: {runtime}, threads {threads}, {facts}")
+    if energies := [f"- {s.step} on {t.device}: {t.energy * 1e3:.3f} mJ" for s, t in timed if t.energy is not None]:
+        lines += [
+            "",
+            "Energy of an inference, all that the processor used meanwhile, by its own counters:",
+            "",
+            *energies,
+        ]
+    else:
+        lines.append("- energy: not measured; none of these has a counter that may be read")
     for step, timing in timed:
         if timing.operators:
             whole = sum(timing.operators.values())

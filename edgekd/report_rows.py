@@ -41,6 +41,7 @@ class Row:
     p90_low: float | None
     p90_high: float | None
     p99: float | None
+    energy: float | None  # joules of an inference
     peak_memory: int | None
     gates: str
     cached: bool
@@ -115,7 +116,7 @@ def _artifact(step: StepReport, source: StepReport | None) -> dict[str, Any]:
 
 def _timed(timing: Timing | None) -> dict[str, Any]:
     shown = {rank: timing.latency.percentile(rank) if timing else None for rank in (50, 90, 99)}
-    told = ("device", "runtime", "threads", "precision", "peak_memory")
+    told = ("device", "runtime", "threads", "precision", "energy", "peak_memory")
     return {
         **{name: getattr(timing, name, None) for name in told},
         "emulated": bool(timing and timing.latency.emulated),

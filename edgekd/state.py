@@ -16,7 +16,8 @@ _PROCESSOR = re.compile(r"cpu|soc|x86_pkg|coretemp|acpitz|bigcore|littlecore|apc
 
 def now(root: Path = Path("/")) -> dict[str, Any]:
     """`celsius` of the hottest zone of the processor, `mhz` of its fastest core, the `throttled` reasons now and
-    `throttled_before` since its start, `load` of the last minute. None where it cannot be told.
+    `throttled_before` since its start, `load` of the last minute, `joules` used since some moment by the processor.
+    None where it cannot be told.
     """
     bits = _throttled_bits(root)
     return {
@@ -27,6 +28,7 @@ def now(root: Path = Path("/")) -> dict[str, Any]:
         if bits is None
         else [name for bit, name in enumerate(_THROTTLED) if bits >> (16 + bit) & 1],
         "load": _load(root),
+        "joules": _joules(root),
     }
 
 
@@ -43,6 +45,17 @@ def _celsius(root: Path) -> float | None:
 def _mhz(root: Path) -> float | None:
     cores = (root / "sys/devices/system/cpu").glob("cpu[0-9]*/cpufreq/scaling_cur_freq")
     return max((told / 1000 for file in cores if (told := _number(file)) is not None), default=None)
+
+
+def _joules(root: Path) -> float | None:
+    """What the processor's own counters say: RAPL, of whole packages, which only root may read; else energy meters."""
+    for pattern in ("sys/class/powercap/intel-rapl:[0-9]*/energy_uj", "sys/class/hwmon/hwmon*/energy*_input"):
+        # A second colon names a part of a package, which the package's own counter holds already.
+        files = [file for file in root.glob(pattern) if file.parent.name.count(":") < 2]
+        told = [_number(file) for file in files]
+        if told and None not in told:
+            return sum(value for value in told if value is not None) / 1e6
+    return None
 
 
 def _throttled_bits(root: Path) -> int | None:

@@ -32,7 +32,7 @@ from edgekd.records import asked, end_after, say, say_error
 from edgekd.resident import peak
 from edgekd.runtime import RUNTIMES, EngineDevice, Executable, installed
 
-VERSION = 3
+VERSION = 4
 _COOLING_S = 600.0
 
 

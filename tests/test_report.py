@@ -48,7 +48,7 @@ def test_doubts() -> None:
 
 
 def timed(*states: dict[str, object], emulated: bool = False) -> Timing:
-    usual = {"celsius": None, "mhz": None, "throttled": None, "throttled_before": None, "load": None}
+    usual = {"celsius": None, "mhz": None, "throttled": None, "throttled_before": None, "load": None, "samples": 0}
     found = Latency(((1.0,) * 700,), 699.0, emulated)
     told = tuple({**usual, **state} for state in states)
     return Timing("pi", "onnxruntime", 1, {}, (), (), found, Latency(()), None, None, "", "fp32", told)
@@ -60,6 +60,15 @@ def test_what_the_machine_told_while_it_was_timed() -> None:
     now = timed({"throttled": ["under-voltage"], "throttled_before": ["under-voltage"]}).doubts
     assert now == ("the board held itself back while it was timed: under-voltage",)
     assert "since its start: throttled" in timed({"throttled": [], "throttled_before": ["throttled"]}).doubts[0]
+
+
+def test_energy_is_what_was_used_while_samples_were_taken() -> None:
+    first = {"joules": 10.0, "samples": 0}, {"joules": 14.0, "samples": 350}
+    second = {"joules": 90.0, "samples": 0}, {"joules": 93.0, "samples": 350}
+    assert timed(*first, *second).energy == 7.0 / 700
+    assert timed(*first, {"samples": 0}, {"samples": 350}).energy is None
+    assert timed({"joules": 90.0, "samples": 0}, {"joules": 1.0, "samples": 350}).energy is None  # it began anew
+    assert timed(*first, emulated=True).energy is None
 
 
 def test_an_emulated_device_states_no_percentile() -> None:

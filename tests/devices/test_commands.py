@@ -1,15 +1,19 @@
 """`edgekd devices` on this machine."""
 
 import json
+import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from click.testing import CliRunner, Result
+from onnx import numpy_helper
 
 from edgekd import measure
-from edgekd.artifact import Artifact
+from edgekd.artifact import MANIFEST, Artifact
 from edgekd.board import Board
 from edgekd.cli import cli
 from edgekd.device import Device
@@ -123,3 +127,54 @@ def test_the_agent_as_one_file_answers_as_the_package_does(ran: Ran) -> None:
             assert list(Path(board.scratch).parent.iterdir()) == []
     np.testing.assert_array_equal(told[0][0], told[1][0])
     assert told[0][1:] == told[1][1:]
+
+
+def test_a_device_that_answers_otherwise_fails_the_bench(ran: Ran, tmp_path: Path) -> None:
+    # Its Python finds this first: what it computes is turned round before it is told.
+    (tmp_path / "sitecustomize.py").write_text(
+        "import numpy as np\nkept = np.save\nnp.save = lambda file, values: kept(file, -values)\n"
+    )
+    provider = f"{{type: system, python: {sys.executable}, path: {tmp_path}}}"
+    (tmp_path / "devices" / "wrong.yaml").write_text(QUICK.replace("quick", f"wrong\nprovider: {provider}"))
+    done = call("bench", "wrong", str(ran.folder / "onnx_int8"))
+    assert done.exit_code == 1 and isinstance(done.exception, EdgekdError), done.output
+    assert "answers as on this machine is" in done.exception.problem and "0.98" in done.exception.problem
+
+
+def test_what_is_no_number_on_the_device_is_told(ran: Ran, tmp_path: Path) -> None:
+    folder = tmp_path / "nan"
+    shutil.copytree(ran.folder / "onnx", folder)
+    model = onnx.load(str(folder / "model.onnx"))
+    bias = next(tensor for tensor in model.graph.initializer if tensor.name == "inner.classifier.bias")
+    bias.CopyFrom(numpy_helper.from_array(np.full(2, np.nan, np.float32), bias.name))
+    onnx.save(model, str(folder / "model.onnx"))
+    manifest = Artifact.load(ran.folder / "onnx").manifest
+    (folder / MANIFEST).unlink()
+    artifact = Artifact.seal(folder, replace(manifest, files={}))
+    with (
+        Board(Device(name="pi", provider=System(python=sys.executable))) as board,
+        pytest.raises(EdgekdError, match="nan: 10 of 10 outputs are no finite number on pi"),
+    ):
+        measure.outputs(artifact, [("the cat sees a dog .",)] * 10, board, lambda *event: None)
+
+
+def test_clean_leaves_nothing_of_what_was_there(ran: Ran, tmp_path: Path) -> None:
+    (tmp_path / "cache" / "files" / "0123").mkdir(parents=True)
+    (tmp_path / "cache" / "files" / "0123" / "model").write_bytes(b"x" * 2_000_000)
+    (tmp_path / "cache" / "environments" / "kept").mkdir(parents=True)
+    done = call("clean", "quick")
+    assert done.exit_code == 0 and done.output.startswith("2.0 MB freed in "), done.output
+    assert not (tmp_path / "cache" / "files").exists() and (tmp_path / "cache" / "environments" / "kept").exists()
+    assert call("clean", "quick", "--all").exit_code == 0
+    assert not (tmp_path / "cache" / "environments").exists()
+
+
+def test_the_same_rows_are_the_same_file(ran: Ran, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A device that has them is sent nothing again, whatever the time of day."""
+    sample = measure.sample(Artifact.load(ran.folder / "onnx"), [("the cat sees a dog .",)] * 3, 3)
+    for moment, name in ((0.0, "first"), (1e9, "second")):
+        monkeypatch.setattr("time.time", lambda now=moment: now)
+        measure._pack(sample.tokens, tmp_path / name)
+    assert (tmp_path / "first").read_bytes() == (tmp_path / "second").read_bytes()
+    with np.load(tmp_path / "first") as packed:
+        assert packed["ends"].tolist() == np.cumsum(sample.tokens.lengths).tolist()

@@ -66,7 +66,7 @@ def test_big_cores_by_their_clock_or_none_where_all_are_alike(tmp_path: Path) ->
 
 def test_a_machine_that_tells_nothing(tmp_path: Path) -> None:
     assert machine.fingerprint(tmp_path)["model"] is None and machine.big_cores(tmp_path) == set()
-    assert state.now(tmp_path) == dict.fromkeys(("celsius", "mhz", "throttled", "throttled_before", "load"))
+    assert state.now(tmp_path) == dict.fromkeys(("celsius", "mhz", "throttled", "throttled_before", "load", "joules"))
     tree(tmp_path, **{"sys/class/thermal/thermal_zone0/temp": "", "proc/loadavg": ""})
     assert state.now(tmp_path)["celsius"] is None
 
@@ -98,6 +98,17 @@ def test_throttling_by_the_firmwares_own_command(tmp_path: Path) -> None:
     assert state.now(tmp_path)["throttled_before"] == ["under-voltage", "throttled"]
     tree(tmp_path, **{"usr/bin/vcgencmd": "#!/bin/sh\necho 'VCHI initialization failed'\n"})
     assert state.now(tmp_path)["throttled"] is None
+
+
+def test_energy_is_of_whole_packages_or_of_meters_and_else_not_told(tmp_path: Path) -> None:
+    rapl = "sys/class/powercap/intel-rapl:"
+    tree(tmp_path, **{f"{rapl}0/energy_uj": "2500000\n", f"{rapl}1/energy_uj": "500000\n"})
+    tree(tmp_path, **{f"{rapl}0:0/energy_uj": "1000000\n"})  # the cores, of which package 0 tells already
+    tree(tmp_path, **{"sys/class/hwmon/hwmon2/energy1_input": "7000000\n"})
+    assert state.now(tmp_path)["joules"] == 3.0
+    for package in (0, 1):
+        (tmp_path / f"{rapl}{package}/energy_uj").unlink()
+    assert state.now(tmp_path)["joules"] == 7.0
 
 
 def test_the_fastest_clock_and_the_load(tmp_path: Path) -> None:
