@@ -1,7 +1,7 @@
 # The habits of the house, one word each. PYTHON is the environment's interpreter.
 PYTHON ?= .venv/bin/python
 
-.PHONY: check test test-slow test-data test-emulated docs bench pi phone
+.PHONY: check test test-slow test-data test-emulated docs bench pi phone board
 
 check:
 	$(PYTHON) -m ruff format --check .
@@ -27,5 +27,5 @@ bench:
 	$(PYTHON) benchmarks/start.py
 
 # Real daemons for arm64 without a board: see docs/devices.md. `make pi phone`, then edgekd devices doctor FOLDER/pi.yaml.
-pi phone:
+pi phone board:
 	devices/emulated/$@.sh start .emulated/$@

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgekd import measure
+from edgekd import benchmark_model, measure
 from edgekd.artifact import Artifact
 from edgekd.board import Board
 from edgekd.data import Data
@@ -85,6 +85,19 @@ def bench(
                     timing = measure.time(artifact, sample, board, threads, facts, progress)
                     found.append(Benched(folder.name, shape, timing, gates))
     return found
+
+
+def second_opinion(device: Device, folders: Sequence[Path]) -> list[benchmark_model.Told]:
+    """What LiteRT's own program says of the TFLite artifacts, where the device's file names it; of emulated hardware it
+    is not asked. Raises EdgekdError where it fails.
+    """
+    artifacts = [
+        artifact for folder in folders if (artifact := Artifact.load(folder)).manifest.format == benchmark_model.FORMAT
+    ]
+    if device.benchmark_model is None or device.emulated or not artifacts:
+        return []
+    with Board(device) as board, board.alone():
+        return [told for each in artifacts for told in benchmark_model.measure(board, each, device.run.threads)]
 
 
 def _answers(

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from edgekd.bench import Benched
+from edgekd.benchmark_model import Told
 from edgekd.report import FEWEST, Percentile, Timing
 
 HEADER = (
@@ -65,12 +66,14 @@ def operators(found: Sequence[Benched]) -> list[str]:
     return lines
 
 
-def to_json(found: Sequence[Benched]) -> list[dict[str, Any]]:
+def to_json(found: Sequence[Benched], seconds: Sequence[Told] = ()) -> list[dict[str, Any]]:
+    """An entry a row, with its raw samples. `seconds`: what benchmark_model told of the same artifact, beside them."""
     return [
         {
             **asdict(entry),
             "percentiles": {f"p{rank}": _percentile(entry.timing, rank) for rank in FEWEST},
             "energy": entry.timing.energy,
+            "benchmark_model": [asdict(told) for told in seconds if told.artifact == entry.artifact],
         }
         for entry in found
     ]

@@ -125,8 +125,11 @@ def bench(
             *(f"doubt: {doubt}" for doubt in bench_files.doubts(found)),
         ):
             terminal.say(line)
+        seconds = benching.second_opinion(device, artifacts)
+        for told in seconds:
+            terminal.say(str(told))
     if out is not None:
-        write_text(out, json.dumps(bench_files.to_json(found)) + "\n")
+        write_text(out, json.dumps(bench_files.to_json(found, seconds)) + "\n")
     for entry in found:
         for gate in entry.gates:
             if not gate.passed:

@@ -1,6 +1,7 @@
 """A device: what a file in devices/ says of a machine, and how it is timed."""
 
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, field_serializer
@@ -78,6 +79,11 @@ class Device(Options):
     )
     expect: Expectation = Field(Expectation(), description="What it has to be; another machine is refused")
     run: RunOptions = Field(RunOptions(), description="How it is timed")
+    benchmark_model: Path | None = Field(
+        None,
+        description="LiteRT's own program of that name, built for the device, as a second opinion on TFLite files: its "
+        "path on this machine",
+    )
     emulated: bool = Field(False, description="Emulated hardware: its latencies are never claimed")
 
     @field_serializer("transport", "provider")

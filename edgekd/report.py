@@ -1,7 +1,7 @@
 """What was measured, as values: raw samples are kept, every statistic is derived from them."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -11,6 +11,8 @@ from edgekd.examination import Examination
 # Fewest samples for which a percentile is stated: below 64 a 90th percentile rests on six values, and 662 is the
 # bound MLPerf LoadGen's early stopping gives for the 99th at 99 % confidence with no sample over it.
 FEWEST = {50: 5, 90: 64, 99: 662}
+_CROWDED, _STOLEN = 0.25, 0.05  # cores: an idle system's own services take a tenth of that
+_TELLING_S = 0.5  # the kernel counts in hundredths of a second
 _WARMED = 10.0  # degrees: a passively cooled board slows down some ten or twenty degrees above where it starts
 
 
@@ -120,16 +122,35 @@ class Timing:
         """Joules of an inference, all that the processor used meanwhile. None where the device has no counter that may
         be read, or it began anew, and for emulated hardware.
         """
-        used = 0.0
+        used = self._used("joules")
+        if used is None or min(used) < 0 or self.latency.emulated:
+            return None
+        return sum(used) / len(self.latency.seconds)
+
+    def _used(self, name: str) -> list[float] | None:
+        """What a counter of the states went on by while samples were taken. None where it was not told."""
+        found = []
         for before, after in pairwise(self.states):
-            if after["samples"] <= before["samples"]:
-                continue  # between two processes
-            # Reports of older versions have no such field.
-            start, end = before.get("joules"), after.get("joules")
-            if start is None or end is None or end < start:
-                return None
-            used += end - start
-        return used / len(self.latency.seconds) if used and not self.latency.emulated else None
+            if after["samples"] > before["samples"]:  # else they are of two processes
+                # Reports of older versions lack some.
+                start, end = before.get(name), after.get(name)
+                if start is None or end is None:
+                    return None
+                found.append(end - start)
+        return found or None
+
+    @property
+    def _crowded(self) -> Iterator[str]:
+        """What others took of the machine, beyond what its own services do."""
+        passed, own = self._used("at"), self._used("own")
+        if not passed or not own or sum(passed) < _TELLING_S:
+            return
+        if busy := self._used("busy"):
+            others = (sum(busy) - sum(own)) / sum(passed)
+            if others > _CROWDED:
+                yield f"other processes kept {others:.1f} cores busy meanwhile"
+        if (stolen := self._used("stolen")) and sum(stolen) / sum(passed) > _STOLEN:
+            yield f"the host of this virtual machine took {sum(stolen) / sum(passed):.0%} of a core meanwhile"
 
     @property
     def doubts(self) -> tuple[str, ...]:
@@ -143,7 +164,7 @@ class Timing:
         warmth = [state["celsius"] for state in self.states if state["celsius"] is not None]
         if warmth and warmth[-1] - warmth[0] > _WARMED:
             found.append(f"the processor warmed from {warmth[0]:.0f} to {warmth[-1]:.0f} degrees Celsius")
-        return (*found, *self.latency.doubts)
+        return (*found, *(() if self.latency.emulated else self._crowded), *self.latency.doubts)
 
 
 @dataclass(frozen=True)

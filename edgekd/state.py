@@ -11,13 +11,15 @@ from edgekd.machine import read
 # get_throttled of the Raspberry Pi's firmware: bits 0 to 3 now, 16 to 19 at any time since it started.
 _THROTTLED = ("under-voltage", "frequency capped", "throttled", "soft temperature limit")
 # Zones of the processor itself; a phone has dozens, of its battery, modem and skin.
+_TICKS = 100  # a second, in /proc/stat, on every architecture that Linux has today
 _PROCESSOR = re.compile(r"cpu|soc|x86_pkg|coretemp|acpitz|bigcore|littlecore|apc", re.IGNORECASE)
 
 
 def now(root: Path = Path("/")) -> dict[str, Any]:
     """`celsius` of the hottest zone of the processor, `mhz` of its fastest core, the `throttled` reasons now and
-    `throttled_before` since its start, `load` of the last minute, `joules` used since some moment by the processor.
-    None where it cannot be told.
+    `throttled_before` since its start, `load` of the last minute, `joules` used since some moment by the processor, and
+    core seconds since its start: `busy` by any process, `stolen` by the host of a virtual machine. None where it cannot
+    be told.
     """
     bits = _throttled_bits(root)
     return {
@@ -29,6 +31,7 @@ def now(root: Path = Path("/")) -> dict[str, Any]:
         else [name for bit, name in enumerate(_THROTTLED) if bits >> (16 + bit) & 1],
         "load": _load(root),
         "joules": _joules(root),
+        **_spent(root),
     }
 
 
@@ -45,6 +48,15 @@ def _celsius(root: Path) -> float | None:
 def _mhz(root: Path) -> float | None:
     cores = (root / "sys/devices/system/cpu").glob("cpu[0-9]*/cpufreq/scaling_cur_freq")
     return max((told / 1000 for file in cores if (told := _number(file)) is not None), default=None)
+
+
+def _spent(root: Path) -> dict[str, float | None]:
+    """User, nice, system, idle, iowait, irq, softirq and steal of /proc/stat, which a phone shows to root alone."""
+    told = read(root / "proc/stat").partition("\n")[0].split()[1:9]
+    if len(told) < 8 or not all(map(str.isdigit, told)):
+        return {"busy": None, "stolen": None}
+    user, nice, system, _, _, irq, softirq, steal = (int(ticks) / _TICKS for ticks in told)
+    return {"busy": user + nice + system + irq + softirq, "stolen": steal}
 
 
 def _joules(root: Path) -> float | None:

@@ -177,11 +177,11 @@ def _time(job: dict[str, Any], executable: Executable, rows: list[dict[str, NDAr
         reused.run(rows[position % len(rows)])
         position += 1
     samples: list[float] = []
-    states = [{**state.now(), "samples": 0}]
+    states = [_now(0)]
     stop, busy, watch = time.perf_counter() + job["max_s"], time.process_time(), time.perf_counter() + job["watch_s"]
     while len(samples) < job["runs"] and time.perf_counter() < stop:
         if time.perf_counter() > watch:
-            states.append({**state.now(), "samples": len(samples)})
+            states.append(_now(len(samples)))
             watch = time.perf_counter() + job["watch_s"]
             say("progress", done=len(samples))
         row = rows[(job["skip"] + len(samples)) % len(rows)]
@@ -189,8 +189,13 @@ def _time(job: dict[str, Any], executable: Executable, rows: list[dict[str, NDAr
         reused.run(row)
         samples.append(time.perf_counter() - start)
     busy = time.process_time() - busy
-    say("samples", seconds=samples, cpu=busy, states=[*states, {**state.now(), "samples": len(samples)}])
+    say("samples", seconds=samples, cpu=busy, states=[*states, _now(len(samples))])
     _time_tokenizer(job)
+
+
+def _now(samples: int) -> dict[str, Any]:
+    """The machine's state, and in seconds `at`, by some clock, and `own`, the core time of this process."""
+    return {**state.now(), "samples": samples, "at": time.perf_counter(), "own": time.process_time()}
 
 
 def _repeated(row: dict[str, NDArray[Any]], batch: int) -> dict[str, NDArray[Any]]:

@@ -96,7 +96,7 @@ FLOORS = [
     ["fallback", "nncf_control"],
     ["quantizing"],
     ["stages.*", "worker", "apart", "board"],
-    ["measure", "examining", "answers", "recipe"],
+    ["measure", "examining", "answers", "recipe", "benchmark_model"],
     ["study_axes"],
     ["study"],
     [

@@ -62,6 +62,17 @@ def test_what_the_machine_told_while_it_was_timed() -> None:
     assert "since its start: throttled" in timed({"throttled": [], "throttled_before": ["throttled"]}).doubts[0]
 
 
+def test_a_crowded_machine_is_told() -> None:
+    start = {"at": 0.0, "own": 0.0, "busy": 100.0, "stolen": 0.0}
+    end = {"at": 10.0, "own": 9.0, "busy": 110.0, "stolen": 0.2, "samples": 700}
+    assert timed(start, end).doubts == ()  # a tenth of a core is what a system's own services take
+    assert timed(start, {**end, "busy": 119.0}).doubts == ("other processes kept 1.0 cores busy meanwhile",)
+    assert "took 10% of a core" in timed(start, {**end, "stolen": 1.0}).doubts[0]
+    assert timed(start, {**end, "busy": None}).doubts == ()
+    assert timed(start, {**end, "busy": 119.0, "at": 0.1}).doubts == ()  # too short to tell
+    assert timed({"at": 0.0}, end).doubts == ()
+
+
 def test_energy_is_what_was_used_while_samples_were_taken() -> None:
     first = {"joules": 10.0, "samples": 0}, {"joules": 14.0, "samples": 350}
     second = {"joules": 90.0, "samples": 0}, {"joules": 93.0, "samples": 350}

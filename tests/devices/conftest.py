@@ -13,7 +13,11 @@ from edgekd.device import Device
 from edgekd.recipe import load_device
 
 ROOT = Path(__file__).parents[2]
-NEEDED = {"pi": ("mmdebstrap", "ssh", "unshare"), "phone": ("mmdebstrap", "adb", "unshare", "nsenter", "ip")}
+NEEDED = {
+    "pi": ("mmdebstrap", "ssh", "unshare"),
+    "phone": ("mmdebstrap", "adb", "unshare", "nsenter", "ip"),
+    "board": ("mmdebstrap", "ssh", "cpio", "fdtput", "qemu-system-aarch64"),
+}
 
 
 def emulated(name: str) -> Iterator[Device]:
@@ -39,6 +43,11 @@ def pi() -> Iterator[Device]:
 @pytest.fixture(scope="session")
 def phone() -> Iterator[Device]:
     yield from emulated("phone")
+
+
+@pytest.fixture(scope="session")
+def board() -> Iterator[Device]:
+    yield from emulated("board")
 
 
 @pytest.fixture(params=["pi", "phone"])

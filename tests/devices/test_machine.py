@@ -66,7 +66,9 @@ def test_big_cores_by_their_clock_or_none_where_all_are_alike(tmp_path: Path) ->
 
 def test_a_machine_that_tells_nothing(tmp_path: Path) -> None:
     assert machine.fingerprint(tmp_path)["model"] is None and machine.big_cores(tmp_path) == set()
-    assert state.now(tmp_path) == dict.fromkeys(("celsius", "mhz", "throttled", "throttled_before", "load", "joules"))
+    assert state.now(tmp_path) == dict.fromkeys(
+        ("celsius", "mhz", "throttled", "throttled_before", "load", "joules", "busy", "stolen")
+    )
     tree(tmp_path, **{"sys/class/thermal/thermal_zone0/temp": "", "proc/loadavg": ""})
     assert state.now(tmp_path)["celsius"] is None
 
@@ -98,6 +100,14 @@ def test_throttling_by_the_firmwares_own_command(tmp_path: Path) -> None:
     assert state.now(tmp_path)["throttled_before"] == ["under-voltage", "throttled"]
     tree(tmp_path, **{"usr/bin/vcgencmd": "#!/bin/sh\necho 'VCHI initialization failed'\n"})
     assert state.now(tmp_path)["throttled"] is None
+
+
+def test_what_all_processes_took_of_the_cores(tmp_path: Path) -> None:
+    tree(tmp_path, **{"proc/stat": "cpu  1000 200 300 99999 5000 10 20 400 0 0\ncpu0 1 2 3 4 5 6 7 8 0 0\n"})
+    found = state.now(tmp_path)
+    assert (found["busy"], found["stolen"]) == pytest.approx((15.3, 4.0))
+    tree(tmp_path, **{"proc/stat": "cpu  1000 200\n"})
+    assert state.now(tmp_path)["busy"] is None
 
 
 def test_energy_is_of_whole_packages_or_of_meters_and_else_not_told(tmp_path: Path) -> None:
