@@ -2,8 +2,8 @@
 
 python benchmarks/agreement.py runs/cola_int8/onnx_int8 [--device local] [--pairs 10]
 
-Prints the p50 of both benches of each pair with their 95 % intervals, how many pairs' intervals overlap, and what a bench
-beside one and beside many busy processes says of itself.
+Prints the p50 of both benches of each pair with their 95 % intervals, how many pairs' intervals overlap, and what a
+bench beside one and beside many busy processes says of itself.
 """
 
 import argparse
