@@ -16,11 +16,11 @@ def devices() -> None:
 @devices.command("list")
 def list_() -> None:
     """List the device files here, with how each is reached."""
-    from edgekd.recipe import load_device
+    from edgekd import device_files
 
     files = sorted(Path("devices").glob("*.yaml"))
     for file in files:
-        device = load_device(str(file), Path())
+        device = device_files.load(str(file), Path())
         told = [
             device.transport.kind(),
             f"Python by {device.provider.kind()}",
@@ -38,12 +38,12 @@ def doctor(name: str) -> None:
 
     Ends with 1 where something keeps it from being measured.
     """
+    from edgekd import device_files
     from edgekd.doctor import examine
-    from edgekd.recipe import load_device
 
     marks = {True: "ok  ", None: "note", False: "FAIL"}
     failed = False
-    for finding in examine(load_device(name, Path())):
+    for finding in examine(device_files.load(name, Path())):
         click.echo(f"{marks[finding.ok]}  {finding.subject}: {finding.told}")
         if finding.hint:
             click.echo("        " + finding.hint.replace("\n", "\n        "))
@@ -57,10 +57,10 @@ def doctor(name: str) -> None:
 @click.option("--all", "everything", is_flag=True, help="Its virtual environments too.")
 def clean(name: str, everything: bool) -> None:
     """Remove what edgekd put on a device: artifacts, rows and agents. They are sent again when they are needed."""
+    from edgekd import device_files
     from edgekd.board import Board
-    from edgekd.recipe import load_device
 
-    with Board(load_device(name, Path()), click.echo) as board:
+    with Board(device_files.load(name, Path()), click.echo) as board:
         click.echo(f"{board.clean(everything) / 1e6:.1f} MB freed in {board.link.home} on {board.device.name}")
 
 
@@ -94,12 +94,11 @@ def bench(
     Ends with 1 where an artifact answers otherwise there than here.
     """
     from edgekd import bench as benching
-    from edgekd import bench_files
-    from edgekd.recipe import load_device
+    from edgekd import bench_files, device_files
     from edgekd.store import write_text
     from edgekd.terminal import Terminal
 
-    device = load_device(name, Path())
+    device = device_files.load(name, Path())
     given: dict[str, object] = {}
     if threads:
         given["threads"] = _numbers(threads, "threads")

@@ -3,15 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from edgekd import hub, yaml_marks
-from edgekd.connection import CONNECTIONS
+from edgekd import device_files, hub, yaml_marks
 from edgekd.data_options import DataOptions
 from edgekd.device import Device
 from edgekd.errors import EdgekdError, nearest
-from edgekd.options import IsPretrained, Options
-from edgekd.provider import PROVIDERS
+from edgekd.options import IsPretrained
+from edgekd.settings import Setting, applied, parsed
 from edgekd.stage import STAGES, Stage
 from edgekd.validation import validated
 from edgekd.yaml_marks import Marks
@@ -64,14 +63,6 @@ class Recipe:
         return replace(self, steps=tuple(_untimed(step) for step in self.steps if step.id in found), devices=())
 
 
-class Setting(NamedTuple):
-    """A value over a recipe's field (STEP.FIELD, or a field of the recipe), and the place that says so."""
-
-    field: str
-    value: Any
-    where: str
-
-
 def load(path: Path, settings: Sequence[str | Setting] = (), online: bool | None = None) -> Recipe:
     """Read a recipe. `settings` override fields, those written as FIELD=VALUE too; `online` None asks whether the hub
     answers.
@@ -92,7 +83,7 @@ def load(path: Path, settings: Sequence[str | Setting] = (), online: bool | None
     raw, marks = _by_id(raw, marks, path)
     ordered = [parsed(setting) if isinstance(setting, str) else setting for setting in settings]
     ordered = [setting._replace(field=setting.field.removeprefix("steps.")) for setting in ordered]
-    recipe = _build(_apply(raw, marks, ordered), (), path)
+    recipe = _build(applied(raw, marks, ordered, _FIELDS[:-1]), (), path)
     wanted = _hub_names(recipe)
     if online or (online is None and (not wanted or hub.reachable())):
         return recipe
@@ -104,8 +95,8 @@ def load(path: Path, settings: Sequence[str | Setting] = (), online: bool | None
         )
     overrides = [Setting(key.removeprefix("steps."), value, marks[("offline", key)]) for key, value in offline.items()]
     # A setting goes over an override; what it replaces did not apply.
-    applied = (key for key, _, _ in overrides if not any(f"{key}.".startswith(f"{over}.") for over, _, _ in ordered))
-    recipe = _build(_apply(*_apply(raw, marks, overrides), ordered), tuple(applied), path)
+    told = (key for key, _, _ in overrides if not any(f"{key}.".startswith(f"{over}.") for over, _, _ in ordered))
+    recipe = _build(applied(raw, marks, [*overrides, *ordered], _FIELDS[:-1]), tuple(told), path)
     if missing := _hub_names(recipe):
         raise EdgekdError(
             f"without the hub this recipe still needs {', '.join(missing)}",
@@ -113,36 +104,6 @@ def load(path: Path, settings: Sequence[str | Setting] = (), online: bool | None
             str(path),
         )
     return recipe
-
-
-def load_device(name: str, beside: Path) -> Device:
-    """A device by name (devices/NAME.yaml near the recipe or here), or by its file."""
-    folders = (beside / "devices", beside.parent / "devices", Path("devices"))
-    files = [Path(name)] if name.endswith((".yaml", ".yml")) else [folder / f"{name}.yaml" for folder in folders]
-    file = next((file for file in files if file.is_file()), None)
-    if file is None:
-        if name == "local":
-            return Device(name="local")
-        known = {found.stem for folder in folders for found in folder.glob("*.yaml")}
-        raise EdgekdError(f"unknown device '{name}'", nearest(name, known | {"local"}))
-    raw, marks = yaml_marks.read(file)
-    return validated(Device, {**raw, **_chosen(raw, marks)} if isinstance(raw, dict) else raw, marks, ())
-
-
-def _chosen(raw: Mapping[str, Any], marks: Marks) -> dict[str, Any]:
-    """The connection and the provider that a device file asks for, each built from its own options."""
-    found: dict[str, Any] = {}
-    for field, registry, usual in (("transport", CONNECTIONS, "local"), ("provider", PROVIDERS, "system")):
-        given = raw.get(field)
-        if not isinstance(given, dict):
-            continue
-        try:
-            kind: type[Options] = registry.get(str(given.get("type", usual)))
-        except EdgekdError as error:
-            raise error.at(marks.get((field, "type"), "")) from None
-        options = {name: value for name, value in given.items() if name != "type"}
-        found[field] = validated(kind, options, marks, (field,))
-    return found
 
 
 def _build(given: tuple[dict[str, Any], Marks], overrides: tuple[str, ...], path: Path) -> Recipe:
@@ -180,7 +141,7 @@ def _build(given: tuple[dict[str, Any], Marks], overrides: tuple[str, ...], path
     loaded = []
     for number, device in enumerate(devices):
         try:
-            loaded.append(load_device(device, path.parent))
+            loaded.append(device_files.load(device, path.parent))
         except EdgekdError as error:
             raise error.at(marks.get(("devices", number), marks.get(("devices",), top))) from None
     _check_budgets(steps, loaded, marks)
@@ -320,41 +281,3 @@ def _by_id(raw: dict[str, Any], marks: Marks, path: Path) -> tuple[dict[str, Any
         named[step_id] = dict(fields)
         moved |= {("steps", step_id, *key[2:]): p for key, p in marks.items() if key[:2] == ("steps", number)}
     return {**raw, "steps": named}, moved
-
-
-def parsed(text: str) -> Setting:
-    """A setting as it is written on the command line: FIELD=VALUE."""
-    path, equals, value = text.partition("=")
-    if not equals or not path:
-        raise EdgekdError(f"--set {text}: no '='", "Write --set steps.student.epochs=1.")
-    return Setting(path, yaml_marks.parse(value, f"--set {path}")[0], f"--set {path}")
-
-
-def _apply(given: Mapping[str, Any], marks: Marks, overrides: Sequence[Setting]) -> tuple[dict[str, Any], Marks]:
-    """Set fields by dotted path: a field of the recipe, or STEP.FIELD. A value replaces the whole of what was there."""
-    import copy
-
-    raw, marks = copy.deepcopy(dict(given)), dict(marks)
-    for text, value, place in overrides:
-        path = tuple(text.split("."))
-        if path == ("steps",) or (len(path) == 2 and path[1] == "id"):
-            raise EdgekdError(f"'{text}' cannot be set", "Set fields of its steps: STEP.FIELD=VALUE.", place)
-        if path[0] not in _FIELDS[:-1]:
-            if path[0] not in raw["steps"]:
-                raise EdgekdError(
-                    f"'{path[0]}' is no field and no step", nearest(path[0], [*_FIELDS[:-1], *raw["steps"]]), place
-                )
-            if len(path) == 1 and not isinstance(value, dict):
-                raise EdgekdError(f"step '{text}' is a mapping", f"Set its fields: {text}.FIELD=VALUE.", place)
-            path = ("steps", *path)
-        inner: Any = raw
-        for depth, part in enumerate(path[:-1]):
-            if not isinstance(inner.get(part, {}), dict):
-                raise EdgekdError(f"'{'.'.join(path[: depth + 1])}' has no fields to set", "Set it as a whole.", place)
-            inner = inner.setdefault(part, {})
-            marks.setdefault(path[: depth + 1], place)
-        inner[path[-1]] = value
-        marks = {key: old for key, old in marks.items() if key[: len(path)] != path} | {path: place}
-        if isinstance(value, dict):
-            marks |= {(*path, key): place for key in value}
-    return raw, marks

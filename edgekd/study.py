@@ -11,7 +11,8 @@ from pydantic import Field, field_validator
 from edgekd import study_axes, yaml_marks
 from edgekd.errors import EdgekdError, nearest
 from edgekd.options import Options
-from edgekd.recipe import Recipe, Setting, load
+from edgekd.recipe import Recipe, load
+from edgekd.settings import Setting
 from edgekd.study_axes import Combination, Design
 from edgekd.validation import validated
 from edgekd.yaml_marks import Marks

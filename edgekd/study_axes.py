@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from edgekd.errors import EdgekdError
-from edgekd.recipe import Setting
+from edgekd.settings import Setting
 from edgekd.yaml_marks import Marks
 
 Design = Literal["grid", "one_at_a_time"]

@@ -28,11 +28,12 @@ def test_commands_and_links_exist(file: str) -> None:
 
 
 def test_the_readmes_recipe_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from edgekd.recipe import load, load_device
+    from edgekd import device_files
+    from edgekd.recipe import load
 
     block, device = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.S)
     (tmp_path / "device.yaml").write_text(device)
-    assert load_device(str(tmp_path / "device.yaml"), tmp_path).transport.kind() == "ssh"
+    assert device_files.load(str(tmp_path / "device.yaml"), tmp_path).transport.kind() == "ssh"
     (tmp_path / "recipe.yaml").write_text(block)
     (tmp_path / "reviews.csv").write_text("review,stars\ngood,5\nbad,1\n")
     monkeypatch.chdir(tmp_path)

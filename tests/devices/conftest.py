@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from edgekd import device_files
 from edgekd.device import Device
-from edgekd.recipe import load_device
 
 ROOT = Path(__file__).parents[2]
 NEEDED = {
@@ -31,7 +31,7 @@ def emulated(name: str) -> Iterator[Device]:
     environment = {**os.environ, "PYTHON": sys.executable}
     done = subprocess.run([script, "start", folder], capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
-    yield load_device(str(folder / f"{name}.yaml"), ROOT)
+    yield device_files.load(str(folder / f"{name}.yaml"), ROOT)
     subprocess.run([script, "stop", folder], check=True)
 
 

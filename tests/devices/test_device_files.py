@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from edgekd import device_files
 from edgekd.connections.ssh import Ssh
 from edgekd.device import Device
 from edgekd.errors import EdgekdError
 from edgekd.providers.venv import Venv
-from edgekd.recipe import load_device
 from tests.conftest import write_wheel
 from tests.devices import links
 
@@ -21,7 +21,7 @@ def test_a_device_file_says_how_it_is_reached_and_what_it_runs(tmp_path: Path) -
         "name: board\ntransport: {type: ssh, host: pi5.local, user: pi}\n"
         "provider: {type: venv, packages: [numpy]}\nruntimes: [tflite]\nrun: {threads: [1, 4], cores: big}\n"
     )
-    device = load_device(str(file), tmp_path)
+    device = device_files.load(str(file), tmp_path)
     assert isinstance(device.transport, Ssh) and isinstance(device.provider, Venv) and not device.here
     assert device.serves("tflite") and not device.serves("onnxruntime")
     told = device.model_dump(mode="json")
@@ -48,14 +48,14 @@ def test_a_wrong_field_is_named_with_its_place(line: str, told: str, hint: str, 
     file = tmp_path / "other.yaml"
     file.write_text(f"name: other\n{line}\n")
     with pytest.raises(EdgekdError) as caught:
-        load_device(str(file), tmp_path)
+        device_files.load(str(file), tmp_path)
     assert told in caught.value.problem and hint in caught.value.hint
     assert caught.value.where.startswith(f"{file}:2:"), caught.value.where
 
 
 @pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.stem)
 def test_the_shipped_ones_are_sound(file: Path) -> None:
-    assert load_device(str(file), file.parent).name == file.stem
+    assert device_files.load(str(file), file.parent).name == file.stem
 
 
 def test_an_environment_is_made_on_the_device_once(wheels: Path, tmp_path: Path) -> None:
