@@ -2,7 +2,7 @@
 
 import hashlib
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,14 +21,18 @@ _STEP = "step."
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """`targets` (rows,) and each step's logits (rows, outputs); `dev` is the digest of the rows they belong to."""
+    """`targets` (positions,) and each step's logits (positions, outputs). `dev` is the digest of the rows they belong to;
+    `ends` (rows,) says where each row's positions end.
+    """
 
     dev: str
     targets: "NDArray[Any]"
+    ends: "NDArray[Any]"
+    labels: tuple[str, ...]
     logits: "Mapping[str, NDArray[np.float32]]"
 
 
-def write(folder: Path, dev: Split, logits: "Mapping[str, NDArray[Any]]") -> None:
+def write(folder: Path, dev: Split, labels: Sequence[str], logits: "Mapping[str, NDArray[Any]]") -> None:
     """Write runs/NAME/answers.npz."""
     import io
 
@@ -37,7 +41,8 @@ def write(folder: Path, dev: Split, logits: "Mapping[str, NDArray[Any]]") -> Non
     digest = hashlib.sha256(canonical([dev.texts, dev.targets.tolist()]).encode()).hexdigest()
     steps: dict[str, Any] = {f"{_STEP}{name}": found.astype(np.float32) for name, found in logits.items()}
     content = io.BytesIO()
-    np.savez_compressed(content, dev=np.array(digest), targets=dev.targets, **steps)
+    rows: dict[str, Any] = {"targets": dev.targets, "ends": dev.ends, "labels": np.array(labels, dtype=str)}
+    np.savez_compressed(content, dev=np.array(digest), **rows, **steps)
     write_bytes(folder / FILE, content.getvalue())
 
 
@@ -48,6 +53,6 @@ def read(folder: Path) -> Answers | None:
     try:
         with np.load(folder / FILE) as kept:
             steps = {name.removeprefix(_STEP): kept[name] for name in kept.files if name.startswith(_STEP)}
-            return Answers(str(kept["dev"]), kept["targets"], steps)
+            return Answers(str(kept["dev"]), kept["targets"], kept["ends"], tuple(map(str, kept["labels"])), steps)
     except (OSError, KeyError, ValueError, zipfile.BadZipFile):
         return None

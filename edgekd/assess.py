@@ -125,10 +125,8 @@ class Assessor:
 
         def compute() -> dict[str, Any]:
             found = examining.examine(task, logits, dev, self.data.labels)
-            return {
-                "examination": asdict(found),
-                "redrawn": examining.redrawn(task, self.data.metric, logits, dev.targets),
-            }
+            score = task.sampler(self.data.metric, logits, dev.targets, self.data.labels, dev.ends)
+            return {"examination": asdict(found), "redrawn": examining.redrawn(score, len(dev))}
 
         key = {**basis, "what": "examination", "version": examining.VERSION, "data": self.data.fingerprint}
         kept = self._kept({**key, "metric": self.data.metric}, compute)

@@ -164,7 +164,8 @@ def _tested(
     one, other = (kept.logits.get(step.step) for kept in (ours, theirs))
     if one is None or other is None:
         return None, None
-    drawn = [np.array(examining.redrawn(task, step.score.metric, each, ours.targets, DRAWS)) for each in (one, other)]
+    scores = [task.sampler(step.score.metric, each, ours.targets, ours.labels, ours.ends) for each in (one, other)]
+    drawn = [np.array(examining.redrawn(score, len(ours.ends), DRAWS)) for score in scores]
     right, before = task.right(one, ours.targets), task.right(other, ours.targets)
     p = None
     if right is not None and before is not None:

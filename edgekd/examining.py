@@ -11,9 +11,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from edgekd.task import Sampler
+
     Floats = NDArray[np.floating[Any]]
 
-VERSION = 1  # raise it when the same answers would be examined otherwise
+VERSION = 2  # raise it when the same answers would be examined otherwise
 DRAWS = 500
 _WORST, _LETTERS = 10, 400
 
@@ -31,21 +33,16 @@ def examine(task: Task, logits: "Floats", dev: Split, labels: Sequence[str]) -> 
     return Examination(task.groups(logits, dev.targets, labels), task.calibration(logits, dev.targets), worst)
 
 
-def redrawn(task: Task, metric: str, logits: "Floats", targets: "NDArray[Any]", draws: int = DRAWS) -> list[float]:
-    """The metric on `draws` samples of the rows, drawn with replacement (Efron 1979).
+def redrawn(score: "Sampler", count: int, draws: int = DRAWS) -> list[float]:
+    """A task's sampler on `draws` samples of `count` rows, drawn with replacement (Efron 1979).
 
     Artifacts that answer the same rows get the same samples, so the differences of two lists are those of a paired
-    bootstrap. A task that answers for each word gives none: the words of a row do not vary by themselves.
+    bootstrap. Rows are drawn, whole: the words of one do not vary by themselves.
     """
     import numpy as np
 
-    if task.per_token:
-        return []
-
-    predicted, score = task.predictions(logits), task.metric(metric)
-    draw, count = np.random.default_rng(0), len(targets)
-    samples = (draw.integers(0, count, count) for _ in range(draws))
-    return [float(score(predicted[rows], targets[rows])) for rows in samples]
+    draw = np.random.default_rng(0)
+    return [float(score(draw.integers(0, count, count))) for _ in range(draws)]
 
 
 def interval(values: "Sequence[float] | NDArray[Any]") -> tuple[float, float] | None:

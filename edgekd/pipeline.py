@@ -88,7 +88,8 @@ def attempt(recipe: Recipe, store: Store, runs: Path, watcher: Watcher, time_aga
         tuple(reports),
         refused,
     )
-    answers.write(folder, data.dev, {name: assessed.logits for name, assessed in found.items() if assessed.score})
+    logits = {name: assessed.logits for name, assessed in found.items() if assessed.score}
+    answers.write(folder, data.dev, data.labels, logits)
     report_files.write(report, folder)
     return report
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.floating[Any]]
     Metric = Callable[[Any, Any], float]
+    Sampler = Callable[["NDArray[np.intp]"], float]
 
 
 class Task(ABC):
@@ -98,6 +99,13 @@ class Task(ABC):
     def calibration(self, logits: "Floats", targets: "NDArray[Any]") -> "Calibration | None":
         """Whether what the model says of its answers is so."""
         return None
+
+    def sampler(
+        self, metric: str, logits: "Floats", targets: "NDArray[Any]", labels: Sequence[str], ends: "NDArray[Any]"
+    ) -> "Sampler":
+        """The metric of any sample of the rows, as a function of their numbers; of all rows it is the metric itself."""
+        predicted, score = self.predictions(logits), self.metric(metric)
+        return lambda rows: score(predicted[rows], targets[rows])
 
     def metric(self, name: str) -> "Metric":
         """Raises EdgekdError with the nearest name where the task has no such metric."""

@@ -112,11 +112,11 @@ def test_emulated_times_are_not_compared_and_keep_no_promise(base: Run) -> None:
 
 def test_answers_are_read_as_they_were_written(ran: Ran, tmp_path: Path) -> None:
     dev = Split((("a",), ("b",)), np.array([0, 1]))
-    answers.write(tmp_path, dev, {"one": np.array([[0.5, 1], [2, 3]])})
+    answers.write(tmp_path, dev, ("no", "yes"), {"one": np.array([[0.5, 1], [2, 3]])})
     first = (tmp_path / answers.FILE).read_bytes()
     found = answers.read(tmp_path)
     assert found is not None and found.logits["one"].tolist() == [[0.5, 1], [2, 3]] and found.targets.tolist() == [0, 1]
-    answers.write(tmp_path, dev, {"one": np.array([[0.5, 1], [2, 3]])})
+    answers.write(tmp_path, dev, ("no", "yes"), {"one": np.array([[0.5, 1], [2, 3]])})
     assert (tmp_path / answers.FILE).read_bytes() == first
     (tmp_path / answers.FILE).write_bytes(first[:100])
     assert answers.read(tmp_path) is None and answers.read(tmp_path / "nowhere") is None

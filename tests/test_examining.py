@@ -1,5 +1,7 @@
 """Answers from nearer, against values computed by hand."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -59,17 +61,40 @@ def test_intervals_are_the_bootstraps_of_scipy() -> None:
     draw = np.random.default_rng(3)
     targets = draw.integers(0, 2, 300)
     answers = np.where(draw.random(300) < 0.8, targets, 1 - targets)
-    ours = examining.interval(examining.redrawn(task, "accuracy", np.eye(2)[answers], targets, 2000))
+    score = task.sampler("accuracy", np.eye(2)[answers], targets, ("no", "yes"), np.arange(300) + 1)
+    ours = examining.interval(examining.redrawn(score, 300, 2000))
     right = (answers == targets).astype(float)
     theirs = stats.bootstrap((right,), np.mean, method="percentile", n_resamples=2000, rng=1).confidence_interval
     assert ours == pytest.approx((theirs.low, theirs.high), abs=0.01)
 
 
 def test_the_same_rows_are_drawn_for_every_artifact() -> None:
-    task = TASKS.get("classification")()
-    ours = examining.redrawn(task, "accuracy", LOGITS, TARGETS)
-    assert examining.redrawn(task, "accuracy", 2 * LOGITS, TARGETS) == ours
-    better = np.array(examining.redrawn(task, "accuracy", np.eye(2)[TARGETS], TARGETS))
+    def drawn(logits: Any) -> list[float]:
+        score = TASKS.get("classification")().sampler(
+            "accuracy", logits, TARGETS, ("no", "yes"), np.arange(len(TARGETS)) + 1
+        )
+        return examining.redrawn(score, len(TARGETS))
+
+    ours = drawn(LOGITS)
+    assert drawn(2 * LOGITS) == ours
+    better = np.array(drawn(np.eye(2)[TARGETS]))
     low, high = examining.interval(better - ours) or (1, 0)
     assert 0 <= low <= 0.25 <= high <= 1 and (better >= ours).all()
     assert examining.interval([0.5, float("nan")]) is None
+
+
+def test_a_sample_of_texts_has_the_entity_score_that_seqeval_gives_it() -> None:
+    task = TASKS.get("tokens")()
+    labels = ("O", "B-LOC", "I-LOC", "B-PER", "I-PER")
+    draw = np.random.default_rng(5)
+    ends = np.cumsum(draw.integers(1, 9, 40))
+    targets, logits = draw.integers(0, 5, ends[-1]), draw.normal(size=(ends[-1], 5))
+    logits[np.arange(len(targets)), targets] += 1.5
+    tags = [task.compared(values, labels, ends) for values in (task.predictions(logits), targets)]
+    for metric, score in task.metrics.items():
+        sampled = task.sampler(metric, logits, targets, labels, ends)
+        for rows in (np.arange(40), draw.integers(0, 40, 40), np.array([7])):
+            ours, theirs = ([each[row] for row in rows] for each in tags)
+            assert sampled(rows) == pytest.approx(score(ours, theirs)), (metric, rows)
+    low, high = examining.interval(examining.redrawn(task.sampler("f1", logits, targets, labels, ends), 40)) or (0, 0)
+    assert 0 < low < task.metrics["f1"](*tags) < high < 1

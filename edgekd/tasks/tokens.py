@@ -3,7 +3,7 @@
 Scores are of entities, exact in type and in both ends (Nakayama, "seqeval", 2018; it follows the CoNLL-2000 scorer).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from edgekd import tagging, words
@@ -14,7 +14,7 @@ from edgekd.task import Task
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from edgekd.task import Floats
+    from edgekd.task import Floats, Sampler
     from edgekd.tokens import Encoded
     from edgekd.words import Span
 
@@ -126,6 +126,21 @@ class Tokens(Task):
             [spelt[int(value)] for value in values[start:end]] for start, end in zip([0, *ends[:-1]], ends, strict=True)
         ]
 
+    def sampler(
+        self, metric: str, logits: "Floats", targets: "NDArray[Any]", labels: Sequence[str], ends: "NDArray[Any]"
+    ) -> "Sampler":
+        """Each row is counted once, and a sample's score is of the sums: seqeval takes a second for each sample."""
+        import numpy as np
+
+        predicted, true = (self.compared(values, labels, ends) for values in (self.predictions(logits), targets))
+        if metric == "accuracy":
+            words = np.diff(ends, prepend=0)
+            right = np.array([sum(map(str.__eq__, *row)) for row in zip(predicted, true, strict=True)])
+            return lambda rows: float(right[rows].sum() / words[rows].sum())
+        # (rows, types, 3): entities found that are right, found, and there.
+        counts = _counts(predicted, true)
+        return lambda rows: _SCORES[metric](counts[rows].sum(0))
+
     def decode(self, logits: "Floats", labels: Sequence[str], texts: Sequence[Sequence[str]] = ()) -> list[Any]:
         """The entities of each row, with offsets in characters; the score is that of the least sure word's tag."""
         import numpy as np
@@ -143,6 +158,43 @@ class Tokens(Task):
 
     def agreement(self, ours: "Floats", theirs: "Floats") -> float:
         return float((self.predictions(ours) == self.predictions(theirs)).mean())
+
+
+def _counts(predicted: "Tags", true: "Tags") -> "NDArray[Any]":
+    import numpy as np
+    from seqeval.metrics.sequence_labeling import get_entities
+
+    both = [(set(get_entities(ours)), set(get_entities(theirs))) for ours, theirs in zip(predicted, true, strict=True)]
+    kinds = sorted({entity[0] for ours, theirs in both for entity in ours | theirs})
+    types = {kind: number for number, kind in enumerate(kinds)}
+    counts = np.zeros((len(both), len(types), 3), dtype=np.int64)
+    for row, (ours, theirs) in zip(counts, both, strict=True):
+        for place, entities in enumerate((ours & theirs, ours, theirs)):
+            for kind, _, _ in entities:
+                row[types[kind], place] += 1
+    return counts
+
+
+def _f1_of(counts: "NDArray[Any]") -> "NDArray[Any]":
+    """Of (..., 3) counts; 0 where nothing is found and nothing is there."""
+    import numpy as np
+
+    found: NDArray[Any] = 2 * counts[..., 0] / np.maximum(counts[..., 1] + counts[..., 2], 1)
+    return found
+
+
+def _share(counts: "NDArray[Any]", of: int) -> float:
+    right, whole = counts.sum(0)[[0, of]]
+    return float(right / whole) if whole else 0.0
+
+
+_SCORES: "Mapping[str, Callable[[NDArray[Any]], float]]" = {
+    "f1": lambda counts: float(_f1_of(counts.sum(0))),
+    "precision": lambda counts: _share(counts, 1),
+    "recall": lambda counts: _share(counts, 2),
+    # Types that a sample neither has nor is said to have do not count.
+    "macro_f1": lambda counts: float(_f1_of(counts[counts.any(1)]).mean()) if counts.any() else 0.0,
+}
 
 
 def _told(text: str, parts: "list[Span]", tags: list[str], chances: "NDArray[Any]") -> Iterator[dict[str, Any]]:
