@@ -16,6 +16,7 @@ import yaml
 from edgekd.cli import cli
 from edgekd.data_options import DataOptions
 from edgekd.explaining import explain
+from edgekd.kd.method import METHODS
 from edgekd.recipe import load, load_device
 from edgekd.study import read
 
@@ -162,6 +163,17 @@ def recipe_of(steps: list[dict[str, Any]]) -> dict[str, Any]:
     data = {"source": "wnut17", "task": "tokens"} if tokens else {"source": "nyu-mll/glue", "config": "sst2"}
     given = steps if steps[0]["id"] == "teacher" else [TEACHER, *steps]
     return {"name": "block", "data": data, "steps": given}
+
+
+def test_every_method_has_a_page() -> None:
+    assert {Path(page).stem for page in PAGES if page.startswith("docs/methods/")} == {"README", *METHODS.names}
+
+
+def test_every_score_on_a_page_stands_in_the_log() -> None:
+    log = (ROOT / "benchmarks" / "LOG.md").read_text()
+    pages = [page for page in PAGES if page.startswith(("docs/methods/", "docs/benchmarks"))]
+    scores = {score for page in pages for score in re.findall(r"\b0\.\d{4}\b", (ROOT / page).read_text())}
+    assert len(scores) > 20 and not {score for score in scores if score not in log}
 
 
 def test_every_option_has_a_description() -> None:
