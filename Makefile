@@ -20,8 +20,10 @@ test-data:
 test-emulated:
 	$(PYTHON) -m pytest -n 0 -m emulated -rs
 
+# Writes the pages that are made from the code, then build/site; a link or an anchor that leads nowhere ends it.
 docs:
 	$(PYTHON) docs/generate.py
+	$(PYTHON) -m mkdocs build --strict
 
 bench:
 	$(PYTHON) benchmarks/start.py

@@ -1,6 +1,7 @@
 """A bundle's requirements.txt: every package pinned, every file by its digest."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -27,7 +28,7 @@ def _resolved(wanted: Sequence[str], platform: str, python: str) -> dict[str, tu
     argv = [sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--ignore-installed", "--report", "-"]
     if platform or python:
         argv += ["--only-binary=:all:", "--target", "unused"]
-        argv += ["--platform", platform] if platform else []
+        argv += [word for tag in _tags(platform) for word in ("--platform", tag)]
         argv += ["--python-version", python] if python else []
     done = subprocess.run([*argv, *wanted], capture_output=True, text=True)
     if done.returncode:
@@ -38,3 +39,16 @@ def _resolved(wanted: Sequence[str], platform: str, python: str) -> dict[str, tu
         digest = entry["download_info"]["archive_info"]["hashes"]["sha256"]
         found[str(entry["metadata"]["name"])] = (str(entry["metadata"]["version"]), str(digest))
     return found
+
+
+def _tags(platform: str) -> list[str]:
+    """A platform and the older ones whose wheels run on it too, which pip looks for only where they are named (PEP 600,
+    PEP 656).
+    """
+    parts = re.fullmatch(r"(manylinux_2|musllinux_1)_(\d+)_(\w+)", platform)
+    if parts is None:
+        return [platform] if platform else []
+    family, newest, machine = parts[1], int(parts[2]), parts[3]
+    oldest = 17 if family == "manylinux_2" else 1
+    found = [f"{family}_{minor}_{machine}" for minor in range(newest, oldest - 1, -1)]
+    return found + ([f"manylinux2014_{machine}"] if family == "manylinux_2" else [])

@@ -167,9 +167,7 @@ class Data:
                 raise error.at(self._tables.place(role, row)) from None
             texts.append(text)
             targets.append(target)
-        flat = np.array(
-            list(chain.from_iterable(targets)), np.float32 if self.options.task == "regression" else np.int64
-        )
+        flat = np.array(list(chain.from_iterable(targets)), np.float32 if task.continuous() else np.int64)
         counts = np.array([len(target) for target in targets]) if task.per_token else None
         return Split(tuple(texts), flat, counts)
 

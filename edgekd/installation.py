@@ -15,6 +15,7 @@ GIVES = {
     "openvino": "INT8 and 4 bits for OpenVINO, by NNCF",
     "tflite": "export to TFLite, its quantizer and its runtime",
     "executorch": "export to ExecuTorch, its quantizer and its runtime",
+    "docs": "the builder of the documentation's site",
     "dev": "the tests, the linters and the type checker",
 }
 _ROOM = 5e9  # bytes that an environment with its packages, and a run's artifacts, may take

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 from edgekd import columns, receipts
 from edgekd.data_options import SUFFIXES, DataOptions
 from edgekd.errors import EdgekdError, nearest
+from edgekd.task import TASKS
 
 Table = Mapping[str, list[Any]]
 # Reader of `datasets` and its options, by the file's ending.
@@ -197,7 +198,7 @@ def _read(file: Path, options: DataOptions) -> dict[str, list[Any]]:
             settings["names"] = list(options.columns)
         _check_width(file, settings)
         # As written: "007" is no 7, and a label 1 no 1.0.
-        kept = options.text if options.task == "regression" else (*options.text, options.label)
+        kept = options.text if TASKS.get(options.task).continuous() else (*options.text, options.label)
         settings["converters"] = dict.fromkeys(kept, str)
     try:
         table = getattr(Dataset, f"from_{kind}")(str(file), keep_in_memory=True, **settings)

@@ -33,6 +33,11 @@ class Task(ABC):
     # Name -> function of predictions and targets, as `compared` gives them. Higher is better; libraries load in it.
     metrics: ClassVar["Mapping[str, Metric]"]
 
+    @classmethod
+    def continuous(cls) -> bool:
+        """Whether the model learns a number rather than one of several labels."""
+        return cls.problem_type == "regression"
+
     @abstractmethod
     def outputs(self, labels: Sequence[str]) -> int:
         """The width of the model's head."""

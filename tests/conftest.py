@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import random
+import shutil
 import sys
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -22,6 +23,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 NOUNS = ["cat", "dog", "bird", "fish", "horse", "mouse", "cow", "sheep", "goat", "duck"]
 VERBS = ["sees", "likes", "helps", "finds", "hears", "hates", "knows", "meets"]
+BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 WORDS = ["the", "a", ".", "not", "and", *NOUNS, *VERBS]
 
 
@@ -215,6 +217,21 @@ def edgekd(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
         return int(ended.value.code or 0), out, err
 
     return call
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A Chromium that is there, by playwright."""
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with api.sync_playwright() as playwright:
+        own = playwright.chromium.executable_path
+        found = own if Path(own).is_file() else next(filter(None, map(shutil.which, BROWSERS)), None)
+        if found is None:
+            pytest.skip("no chromium: playwright install chromium, or Debian's package")
+        # As root, in a container, Chromium runs without its sandbox only; what it opens is our own page.
+        started = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield started
+        started.close()
 
 
 def write_wheel(folder: Path, name: str, files: Mapping[str, str]) -> None:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -123,3 +124,21 @@ def test_what_was_not_measured_is_not_bundled(made: Path, tmp_path: Path) -> Non
 def test_what_pip_cannot_resolve_is_said() -> None:
     with pytest.raises(EdgekdError, match=r"pip cannot resolve numpy==0\.0\.0"):
         bundle_requirements.requirements({"numpy": "0.0.0"})
+
+
+def test_a_wheel_of_an_older_platform_is_found_for_a_newer_one(tmp_path: Path) -> None:
+    """A board's wheels are named by the oldest system they run on, and each by another."""
+    write_index(tmp_path, ("onnxruntime", "numpy", "tokenizers"))
+    for name, tags in (
+        ("onnxruntime", "manylinux_2_27_aarch64.manylinux_2_28_aarch64"),
+        ("numpy", "manylinux2014_aarch64"),
+        ("tokenizers", "manylinux_2_17_aarch64"),
+    ):
+        (file,) = tmp_path.glob(f"{name}-*.whl")
+        file.rename(file.with_name(file.name.replace("py3-none-any", f"py3-none-{tags}")))
+    libraries = {name: version(name) for name in ("onnxruntime", "numpy")}
+    with pip_only(tmp_path):
+        told = bundle_requirements.requirements(libraries, "manylinux_2_28_aarch64", "3.11")
+        assert {line.partition("==")[0] for line in told.splitlines()[1:]} == {*libraries, "tokenizers"}
+        with pytest.raises(EdgekdError, match="pip cannot resolve"):
+            bundle_requirements.requirements(libraries, "manylinux_2_17_aarch64", "3.11")

@@ -17,6 +17,7 @@ from edgekd.errors import EdgekdError, nearest
 from edgekd.options import IsAside, IsFile, IsPretrained, Options, Source
 from edgekd.stage import Job, Stage, Tolerance
 from edgekd.start import Recurrent, Start
+from edgekd.task import TASKS
 
 if TYPE_CHECKING:
     from edgekd.kd.fitting import Reads
@@ -113,7 +114,7 @@ class Distill(Stage):
         """The method's phases with what the recipe sets. Raises EdgekdError for a phase or field there is not."""
         from edgekd.kd.method import METHODS
 
-        phases = METHODS.get(self.method).phases(regression=data.task == "regression")
+        phases = METHODS.get(self.method).phases(regression=TASKS.get(data.task).continuous())
         known = [phase.name for phase in phases]
         for name in self.phases:
             if name not in known:
