@@ -218,6 +218,23 @@ def bundle(artifact: Path, out: Path, archive: bool, platform: str, python: str)
 
 
 @cli.command()
+@click.argument("folder", metavar="RUN", type=click.Path(path_type=Path))
+@click.argument("repository", metavar="OWNER/NAME")
+@click.option("--step", default="", help="Whose artifact. [the last step's]")
+@click.option("--private", is_flag=True, help="Make the repository for its owner's eyes alone.")
+@click.option("--platform", default="", help="Wheels to require; see edgekd bundle.")
+@click.option("--python", default="", help="Python version of those wheels.")
+def push(folder: Path, repository: str, step: str, private: bool, platform: str, python: str) -> None:
+    """Publish an artifact of runs/NAME on the Hugging Face hub, as `edgekd bundle` makes it: with its model card.
+
+    What was refused is not published.
+    """
+    from edgekd import pushing
+
+    click.echo(pushing.push(folder, repository, step, private or None, platform, python))
+
+
+@cli.command()
 @click.argument("topic", required=False)
 def explain(topic: str | None) -> None:
     """Explain a stage, method, task, runtime, or 'data', 'device', 'phase', 'recipe': its fields and its source."""

@@ -116,7 +116,7 @@ FLOORS = [
     ],
     ["bundle_predict", "compare_files", "history", "new_device", "new_plugin"],
     ["bundle"],
-    ["pipeline", "terminal", "study_plan", "bench_files"],
+    ["pipeline", "terminal", "study_plan", "bench_files", "pushing"],
     ["studying", "api"],
     ["scaffold.*"],
     ["cli_options"],
