@@ -53,6 +53,7 @@ FLOORS = [
         "svg",
         "dictionary",
         "dictionary_options",
+        "tracking",
     ],
     ["tokens"],
     ["provider", "shell", "agent"],
