@@ -5,7 +5,7 @@ over each other.
 """
 
 import importlib.util
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -43,27 +43,29 @@ class Tracking:
     @contextmanager
     def step(self, name: str, key: str, options: Mapping[str, Any]) -> Iterator[Track]:
         """A step of the recipe. Raises EdgekdError where a tracker does not start for the first of them."""
-        trackers = {kind: self._tracker(kind, name, key) for kind in self._names}
+        started: dict[str, Any] = {}
 
-        def each(do: Callable[[Any], None]) -> None:
-            for kind in list(trackers):
+        def each(do: Callable[[str], None], kinds: Iterable[str]) -> None:
+            for kind in list(kinds):
                 try:
-                    do(trackers[kind])
+                    do(kind)
                 except Exception as error:  # each has its own families of errors, and none may end a training
-                    del trackers[kind]
+                    started.pop(kind, None)
                     self._lose(kind, error)
 
-        def begin(tracker: Any) -> None:
+        def begin(kind: str) -> None:
+            tracker = self._tracker(kind, name, key)
             tracker.start()
-            if tracker.name != "tensorboard":  # there it would be a run of its own, with nothing in it
+            started[kind] = tracker
+            if kind != "tensorboard":  # there it would be a run of its own, with nothing in it
                 tracker.store_init_configuration({"key": key, **options})
 
-        each(begin)
-        self._begun = True
         try:
-            yield lambda values, at: each(lambda tracker: tracker.log(dict(values), step=at))
+            each(begin, self._names)
+            self._begun = True
+            yield lambda values, at: each(lambda kind: started[kind].log(dict(values), step=at), started)
         finally:
-            each(lambda tracker: tracker.finish())
+            each(lambda kind: started[kind].finish(), started)
 
     def _tracker(self, kind: str, step: str, key: str) -> Any:
         from accelerate import tracking

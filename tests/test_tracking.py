@@ -1,11 +1,12 @@
 """A run told to a tracker: TensorBoard, and its files read back."""
 
 import importlib.util
+import shutil
 from pathlib import Path
 
 import pytest
 
-from edgekd import run
+from edgekd import history, run
 from edgekd.errors import EdgekdError
 from edgekd.report import Report
 from edgekd.testing import write_recipe
@@ -74,6 +75,13 @@ def test_a_tracker_that_fails_on_the_way_ends_no_run(tracked: tuple[Path, Report
     with pytest.raises(EdgekdError, match="tensorboard: ") as caught:
         run(folder / "small.yaml", runs, folder / "runs" / ".store", track=["tensorboard"])
     assert caught.value.hint
+
+
+def test_its_files_go_with_the_run(tracked: tuple[Path, Report]) -> None:
+    folder, _ = tracked
+    shutil.copytree(folder / "runs" / "small", folder / "runs" / "copied", symlinks=True)
+    history.remove(folder / "runs", "copied")
+    assert not (folder / "runs" / "copied").exists()
 
 
 def test_one_that_is_not_installed_is_said_before_anything_runs(tmp_path: Path) -> None:
