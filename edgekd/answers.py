@@ -21,7 +21,7 @@ _STEP = "step."
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """`targets` (positions,) and each step's logits (positions, outputs). `dev` is the digest of their rows, `ends` (rows,)
+    """`targets` (positions,) and each step's logits (positions, outputs). `dev` is the digest of their rows; `ends` (rows,)
     says where each row's positions end.
     """
 

@@ -32,6 +32,8 @@ def run(stage: Stage, job: Job, python: Path) -> tuple[Mapping[str, Any], dict[s
     for record in records.read(told):
         if record["kind"] == "progress":
             job.progress(record["label"], record["done"], record["total"])
+        elif record["kind"] == "track":
+            job.track(record["values"], record["step"])
         elif record["kind"] == "facts":
             facts, libraries = record["facts"], record["libraries"]
     return facts, libraries
@@ -71,6 +73,7 @@ def main() -> None:
             scratch=Path(asked["scratch"]),
             seed=asked["seed"],
             progress=lambda label, done, total: records.say("progress", to, label=label, done=done, total=total),
+            track=lambda values, step: records.say("track", to, values=dict(values), step=step),
         )
         with writable(job.out):
             facts = stage.run(job)

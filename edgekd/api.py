@@ -28,16 +28,17 @@ def run(
     settings: Sequence[str] = (),
     time_again: bool = False,
     watcher: Watcher | None = None,
+    track: Sequence[str] = (),
 ) -> Report:
     """Run a recipe, or the one that a file holds, as `edgekd run` does; the report and links go to RUNS/NAME.
 
     `settings` override a file's fields, such as "steps.student.epochs=1". The report's times are in seconds, its sizes
-    in bytes. Raises EdgekdError for anything wrong in the recipe or on the machine, and its RefusedError where an
-    artifact fails a gate, after the report is written.
+    in bytes. `track` names trackers to tell, such as "tensorboard". Raises EdgekdError for anything wrong in the recipe
+    or on the machine, and its RefusedError where an artifact fails a gate, after the report is written.
     """
     found = recipe if isinstance(recipe, Recipe) else Recipe.read(recipe, settings)
     kept = Store(Path(store or Path(runs) / ".store").absolute())
-    return pipeline.run(found, kept, Path(runs), watcher or Silent(), time_again)
+    return pipeline.run(found, kept, Path(runs), watcher or Silent(), time_again, track)
 
 
 def load(folder: Path | str) -> Model:

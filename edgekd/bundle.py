@@ -26,11 +26,17 @@ def bundle(folder: Path, out: Path, archive: bool = False, platform: str = "", p
     """Make the bundle of runs/NAME/STEP below `out`; returns its folder or archive. An older one is replaced.
 
     `platform` and `python`: whose wheels the requirements pin, as pip names them; default: this machine's.
-    Raises EdgekdError for a folder that is no artifact of a finished run, or one that was refused.
+    Raises EdgekdError for a folder that is no artifact of a finished run, or one that was refused, and for one that a
+    runtime of another package serves.
     """
     artifact = Artifact.load(folder)
     report, step = _reported(folder, artifact)
     runtime = serving(artifact.manifest.format)
+    if not closure.own(f"edgekd.runtimes.{runtime}"):
+        raise EdgekdError(
+            f"the runtime {runtime} is of another package, and a bundle carries edgekd's own alone",
+            "Serve it where that package and edgekd are installed: edgekd predict.",
+        )
     name = f"{report['name']}-{step['step']}"
     with writable(out), tempfile.TemporaryDirectory(prefix="edgekd-") as draft:
         made = Path(draft, name)

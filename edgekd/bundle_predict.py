@@ -8,13 +8,15 @@ import json
 import sys
 from pathlib import Path
 
-from edgekd.errors import EdgekdError
-from edgekd.predicting import predict
-from edgekd.selftest import GOLDEN, replay
-
 
 def main() -> None:
-    here = Path(__file__).resolve().parent
+    # By the name that this file has: in a hub's cache it is a link, and Python looks beside what that leads to.
+    here = Path(__file__).absolute().parent
+    sys.path.insert(0, str(here))
+    from edgekd.errors import EdgekdError
+    from edgekd.predicting import predict
+    from edgekd.selftest import GOLDEN, replay
+
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("texts", nargs="*", help="a sentence, or the two of a pair; none: JSON lines on standard input")
     parser.add_argument("--selftest", action="store_true", help="compare with the golden vectors")

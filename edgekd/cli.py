@@ -15,6 +15,7 @@ from edgekd import __version__, cli_help, cli_new, cli_runs
 from edgekd.cli_devices import devices
 from edgekd.cli_options import ONLINE, RECIPE, RUNS, SETTINGS, STORE, opened
 from edgekd.errors import EdgekdError
+from edgekd.tracking import FOLDER, TRACKERS
 
 if TYPE_CHECKING:
     from edgekd.recipe import Recipe
@@ -38,8 +39,17 @@ for _command in (cli_runs.runs, cli_help.doctor, cli_help.schema, cli_new.new, d
 @RUNS
 @STORE
 @click.option("--time-again", is_flag=True, help="Time every artifact anew, such as after a report with doubts.")
+@click.option(
+    "--track", multiple=True, type=click.Choice(list(TRACKERS)), help="Send losses, scores and latencies there too."
+)
 def run(
-    recipe: Path, settings: tuple[str, ...], online: bool | None, runs: Path, store: Path | None, time_again: bool
+    recipe: Path,
+    settings: tuple[str, ...],
+    online: bool | None,
+    runs: Path,
+    store: Path | None,
+    time_again: bool,
+    track: tuple[str, ...],
 ) -> None:
     """Run a recipe: make, score and time every step's artifact, and write the report.
 
@@ -53,11 +63,13 @@ def run(
     with Terminal() as terminal:
         terminal.say(_heading(loaded))
         try:
-            report = pipeline.run(loaded, kept, runs, terminal, time_again)
+            report = pipeline.run(loaded, kept, runs, terminal, time_again, track)
         except RefusedError:
             terminal.show(runs / loaded.name)
             raise
         terminal.table(report)
+        if "tensorboard" in track:
+            terminal.say(f"Curves: tensorboard --logdir {runs / loaded.name / FOLDER}")
         terminal.show(runs / loaded.name)
 
 
@@ -215,6 +227,23 @@ def bundle(artifact: Path, out: Path, archive: bool, platform: str, python: str)
 
     made = bundles.bundle(artifact, out, archive, platform, python)
     click.echo(f"{made} ({bundles.size(made) / 1e6:.1f} MB)")
+
+
+@cli.command()
+@click.argument("folder", metavar="RUN", type=click.Path(path_type=Path))
+@click.argument("repository", metavar="OWNER/NAME")
+@click.option("--step", default="", help="Whose artifact. [the last step's]")
+@click.option("--private", is_flag=True, help="Make the repository for its owner's eyes alone.")
+@click.option("--platform", default="", help="Wheels to require; see edgekd bundle.")
+@click.option("--python", default="", help="Python version of those wheels.")
+def push(folder: Path, repository: str, step: str, private: bool, platform: str, python: str) -> None:
+    """Publish an artifact of runs/NAME on the Hugging Face hub, as `edgekd bundle` makes it: with its model card.
+
+    What was refused is not published.
+    """
+    from edgekd import pushing
+
+    click.echo(pushing.push(folder, repository, step, private or None, platform, python))
 
 
 @cli.command()

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from edgekd.errors import EdgekdError
 from edgekd.new_recipe import TARGETS
 
 
@@ -34,3 +35,62 @@ def recipe(
     for line in found.advice:
         click.echo(f"  mind: {line}")
     click.echo(f"Next: edgekd run {out}")
+
+
+def _plugin(kind: str, name: str, package: str) -> None:
+    from edgekd import new_plugin
+
+    found = new_plugin.write(kind, name, package, Path())
+    click.echo(f"{found.file}: a {kind} that works, to be changed into yours\n{found.test}: its test")
+    if found.entry:
+        click.echo("Add this to pyproject.toml; where it has the first line, the second one under it:")
+        click.echo("\n".join(f"  {line}" for line in found.entry.splitlines()))
+    first, last = ("pip install -e . && ", "") if package else ("", "; when it is yours: make docs check")
+    click.echo(f"Next: {first}pytest {found.test}, and edgekd explain {name}{last}")
+
+
+_PACKAGE = click.option(
+    "--package", default="", help="A Python package of yours to write it into, made here where there is none."
+)
+
+
+@new.command()
+@click.argument("name")
+@_PACKAGE
+def stage(name: str, package: str) -> None:
+    """Write a stage that works, with its test: into a checkout of edgekd, or a package of your own."""
+    _plugin("stage", name, package)
+
+
+@new.command()
+@click.argument("name")
+@_PACKAGE
+def method(name: str, package: str) -> None:
+    """Write a method of distillation that works, with its test: into a checkout of edgekd, or a package of your own."""
+    _plugin("method", name, package)
+
+
+@new.command()
+@click.argument("name")
+@_PACKAGE
+def runtime(name: str, package: str) -> None:
+    """Write a runtime that works, with its test: into a checkout of edgekd, or a package of your own."""
+    _plugin("runtime", name, package)
+
+
+@new.command()
+@click.argument("name")
+@click.option("--transport", type=click.Choice(["local", "ssh", "adb"]), default="ssh", help="How it is reached. [ssh]")
+@click.option("--host", help="ssh: its name or address.")
+@click.option("--port", type=int, help="ssh: port of its sshd.")
+@click.option("--user", help="ssh: user name there.")
+@click.option("--serial", help="adb: which phone, where several are connected.")
+def device(name: str, transport: str, **options: str | int | None) -> None:
+    """Write a commented device file, devices/NAME.yaml."""
+    from edgekd import new_device
+
+    if not name.replace("-", "_").isidentifier():
+        raise EdgekdError(f"'{name}' is no name of a device", "Use letters, digits, '_' and '-', such as my_pi.")
+    out = Path("devices", f"{name}.yaml")
+    new_device.write(out, transport, {field: value for field, value in options.items() if value is not None})
+    click.echo(f"{out}: the device {name}\nNext: edgekd devices doctor {name}")

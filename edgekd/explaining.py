@@ -29,13 +29,25 @@ _OPTIONS: dict[str, tuple[type[Options], ...]] = {
 
 def explain(topic: str | None) -> str:
     """The text for a topic, or the list of topics. Raises EdgekdError with the nearest topic for one there is not."""
-    topics = _topics()
+    known = topics()
     if topic is None:
         listed = "\n".join(f"  {kind + ':':12} {', '.join(names)}" for kind, names in _groups().items())
         return f"edgekd explain TOPIC, one of\n{listed}"
-    if topic not in topics:
-        raise EdgekdError(f"nothing is called '{topic}'", nearest(topic, topics))
-    return topics[topic]()
+    if topic not in known:
+        raise EdgekdError(f"nothing is called '{topic}'", nearest(topic, known))
+    return known[topic]()
+
+
+def topics() -> dict[str, Callable[[], str]]:
+    """Everything that has a name here, with what gives its text."""
+    found: dict[str, Callable[[], str]] = {name: partial(_options, *kinds) for name, kinds in _OPTIONS.items()}
+    found["phase"] = _phases
+    for registry in (STAGES, TASKS, RUNTIMES, CONNECTIONS, PROVIDERS):
+        for name in registry.names:
+            found[name] = partial(_plugin, registry, name)
+    for name in _methods().names:
+        found[name] = partial(_method, name)
+    return found
 
 
 def fields_table(kind: type[Options]) -> str:
@@ -64,17 +76,6 @@ def _groups() -> dict[str, tuple[str, ...]]:
         "connections": CONNECTIONS.names,
         "providers": PROVIDERS.names,
     }
-
-
-def _topics() -> dict[str, Callable[[], str]]:
-    topics: dict[str, Callable[[], str]] = {name: partial(_options, *kinds) for name, kinds in _OPTIONS.items()}
-    topics["phase"] = _phases
-    for registry in (STAGES, TASKS, RUNTIMES, CONNECTIONS, PROVIDERS):
-        for name in registry.names:
-            topics[name] = partial(_plugin, registry, name)
-    for name in _methods().names:
-        topics[name] = partial(_method, name)
-    return topics
 
 
 def _plugin(registry: Registry[Any], name: str) -> str:

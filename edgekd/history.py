@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgekd import answers, report_files, report_rows, study_files
+from edgekd import answers, report_files, report_rows, study_files, tracking
 from edgekd.artifact import Artifact
 from edgekd.errors import EdgekdError, nearest
 from edgekd.plan import STATE
@@ -47,6 +47,7 @@ def remove(folder: Path, name: str) -> None:
     for file in run.iterdir():
         if file.is_symlink() or file.name in _OURS:
             file.unlink()
+    shutil.rmtree(run / tracking.FOLDER, ignore_errors=True)
     if not any(run.iterdir()):
         run.rmdir()
 

@@ -21,15 +21,18 @@ from edgekd.recipe import Recipe
 from edgekd.report import Report, StepReport
 from edgekd.stage import Job
 from edgekd.store import Store, writable, write_text
+from edgekd.tracking import Track, Tracking, figures
 
 
-def run(recipe: Recipe, store: Store, runs: Path, watcher: Watcher, time_again: bool = False) -> Report:
+def run(
+    recipe: Recipe, store: Store, runs: Path, watcher: Watcher, time_again: bool = False, track: Sequence[str] = ()
+) -> Report:
     """Make and measure every step's artifact, then write the report and the answers into runs/NAME.
 
-    Timings that the store has kept are used, unless `time_again`.
+    Timings that the store has kept are used, unless `time_again`. `track` names trackers (edgekd.tracking) to tell.
     Raises RefusedError, after the report is written, when an artifact fails a gate; it is not linked then.
     """
-    report = attempt(recipe, store, runs, watcher, time_again)
+    report = attempt(recipe, store, runs, watcher, time_again, track)
     if report.refused:
         where = recipe.steps[len(report.steps) - 1].where
         hint = f"See {runs / recipe.name / 'report.md'}. Change the step's options, or its limits."
@@ -37,7 +40,9 @@ def run(recipe: Recipe, store: Store, runs: Path, watcher: Watcher, time_again: 
     return report
 
 
-def attempt(recipe: Recipe, store: Store, runs: Path, watcher: Watcher, time_again: bool = False) -> Report:
+def attempt(
+    recipe: Recipe, store: Store, runs: Path, watcher: Watcher, time_again: bool = False, track: Sequence[str] = ()
+) -> Report:
     """As `run`, but a refusal is told by the report alone: it ends with the refused step."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise EdgekdError(
@@ -48,9 +53,10 @@ def attempt(recipe: Recipe, store: Store, runs: Path, watcher: Watcher, time_aga
     # Read once, when torch loads; what times an artifact does not inherit it.
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault(SPIN_COUNT, "1000")
+    folder = runs / recipe.name
+    tracking = Tracking(track, recipe.name, folder, watcher.say)
     data = Data(recipe.data, recipe.seed)
     planned = plan(recipe, store, runs)
-    folder = runs / recipe.name
     _clear_stale(folder, planned)
     _save_state(folder, recipe, planned)
     found: dict[str, Assessed] = {}
@@ -60,15 +66,20 @@ def attempt(recipe: Recipe, store: Store, runs: Path, watcher: Watcher, time_aga
             step = item.step
             watcher.say(f"[{number}/{len(planned)}] {step.id} ({step.stage.name()})")
             sources = {source: found[source].artifact for source in step.sources}
-            with store.lock(item.key, lambda: watcher.say("  another run is making it; waiting")), placed(step):
-                made = _make(item, sources, data, store, watcher)
+            with (
+                store.lock(item.key, lambda: watcher.say("  another run is making it; waiting")),
+                placed(step),
+                tracking.step(step.id, item.key, item.parts["options"]) as tracked,
+            ):
+                made = _make(item, sources, data, store, watcher, tracked)
                 source = found[step.source] if step.source else None
                 found[step.id] = (
                     assess(made.artifact, step.stage, source)
                     if step.stage.reads_data
                     else unscored(made.artifact, step.stage)
                 )
-            reports.append(_report(item, made, found[step.id]))
+                reports.append(_report(item, made, found[step.id]))
+                tracked(figures(reports[-1]), None)
             watcher.say(f"  {_summary(reports[-1])}")
             if not reports[-1].passed:
                 for later in recipe.steps[number - 1 :]:  # nor is what was made from it
@@ -103,7 +114,9 @@ class _Made:
     seconds: float
 
 
-def _make(item: Planned, sources: Mapping[str, Artifact], data: Data, store: Store, watcher: Watcher) -> _Made:
+def _make(
+    item: Planned, sources: Mapping[str, Artifact], data: Data, store: Store, watcher: Watcher, track: Track
+) -> _Made:
     start = time.perf_counter()
     if item.key in store:
         return _Made(store.load(item.key), True, 0.0)
@@ -112,7 +125,7 @@ def _make(item: Planned, sources: Mapping[str, Artifact], data: Data, store: Sto
 
     def fill(out: Path) -> Artifact:
         scratch = store.scratch(item.key)
-        job = Job(source, sources, data, out, scratch, int(item.parts["seed"]), watcher.progress)
+        job = Job(source, sources, data, out, scratch, int(item.parts["seed"]), watcher.progress, track)
         if lacks := extras.lacking(stage.needs()):
             python = extras.environment(lacks, watcher.say, watcher.progress)
             facts, libraries = apart.run(stage, job, python)

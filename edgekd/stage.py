@@ -24,7 +24,7 @@ class Job:
 
     `sources` are the artifacts of the steps its options name, by step; `source` is the main one, None where a stage
     starts from nothing. `out` is an empty folder to fill; `scratch` outlives a killed run. `progress` takes a label,
-    what is done, and of how much (0: nobody knows).
+    what is done, and of how much (0: nobody knows); `track` takes values by name, such as losses, and a training step.
     """
 
     source: Artifact | None
@@ -34,6 +34,7 @@ class Job:
     scratch: Path
     seed: int
     progress: Callable[[str, float, float], None]
+    track: Callable[[Mapping[str, float], int], None] = lambda values, step: None
 
 
 @dataclass(frozen=True)

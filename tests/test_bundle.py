@@ -1,6 +1,8 @@
 """A bundle serves by its own files alone, and its self-test fails where the model is not the one that was measured."""
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -12,7 +14,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from edgekd import bundle, bundle_requirements, closure, selftest
+from edgekd import bundle, bundle_requirements, closure, new_plugin, selftest
 from edgekd.artifact import Artifact
 from edgekd.cli import cli
 from edgekd.errors import EdgekdError
@@ -119,6 +121,21 @@ def test_an_archive_by_the_command_line(ran: Ran, tmp_path: Path) -> None:
 def test_what_was_not_measured_is_not_bundled(made: Path, tmp_path: Path) -> None:
     with pytest.raises(EdgekdError, match=r"holds no report\.json"):
         bundle.bundle(made / "model", tmp_path)
+
+
+def test_a_runtime_of_another_package_is_not_carried(ran: Ran, tmp_path: Path) -> None:
+    new_plugin.write("runtime", "other", "theirs", tmp_path)
+    (tmp_path / "theirs-1.0.dist-info").mkdir()
+    (tmp_path / "theirs-1.0.dist-info" / "entry_points.txt").write_text(
+        "[edgekd.runtimes]\nother = theirs.other:Other\n"
+    )
+    folder = shutil.copytree(ran.folder, tmp_path / "run")
+    manifest = (folder / "onnx" / "manifest.json").read_text()
+    (folder / "onnx" / "manifest.json").write_text(manifest.replace('"format": "onnx"', '"format": "other"'))
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{Path.cwd()}"}
+    argv = [sys.executable, "-m", "edgekd", "bundle", str(folder / "onnx")]
+    done = subprocess.run(argv, env=environment, capture_output=True, text=True)
+    assert done.returncode == 1 and "the runtime other is of another package" in done.stderr
 
 
 def test_what_pip_cannot_resolve_is_said() -> None:

@@ -13,12 +13,12 @@ import click
 import pytest
 import yaml
 
+from edgekd import device_files
 from edgekd.cli import cli
 from edgekd.data_options import DataOptions
 from edgekd.explaining import explain
 from edgekd.kd.method import METHODS
-from edgekd import device_files
-    from edgekd.recipe import load
+from edgekd.recipe import load
 from edgekd.study import read
 
 ROOT = Path(__file__).parents[1]

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from edgekd import device_files
 from edgekd.connection import CONNECTIONS
 from edgekd.errors import EdgekdError
 from edgekd.kd.method import METHODS
 from edgekd.pipeline import run
 from edgekd.predicting import predict
-from edgekd import device_files
-    from edgekd.recipe import load
+from edgekd.recipe import load
 from edgekd.runtime import RUNTIMES
 from edgekd.stage import STAGES
 from edgekd.store import Store

@@ -118,7 +118,16 @@ def fit(
 ) -> Mapping[str, Any]:
     """Train and fill job.out with config.json, model.safetensors and training.json (losses of each epoch)."""
     training = Training(
-        learner, phases, rows, job.seed, job.scratch, job.progress, precision, checkpoint_s, cache_bytes=cache_gb * 1e9
+        learner,
+        phases,
+        rows,
+        job.seed,
+        job.scratch,
+        job.progress,
+        precision,
+        checkpoint_s,
+        cache_bytes=cache_gb * 1e9,
+        track=job.track,
     )
     history = training.run()
     student: Any = learner.student

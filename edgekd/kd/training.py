@@ -8,7 +8,7 @@ checkpoint repeats what an undisturbed one does. A batch's rows are the same how
 import contextlib
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 Precision = Literal["auto", "fp32", "bf16"]
 _LEARNER, _STATE, _OUTPUTS = "learner.safetensors", "state", "outputs"
+_TRACKED = 10  # steps whose mean losses are one point of a tracker's curve
 _NO_DECAY = ("bias", "LayerNorm", "layer_norm", "norm.weight")
 
 
@@ -110,6 +111,7 @@ class Training:
 
     `scratch` keeps the checkpoints, one every `checkpoint_s` seconds and one at each phase's end; with the same values
     and the same folder, `run` goes on from the last. A teacher's outputs that fit into `cache_bytes` are computed once.
+    `track` gets the mean of each loss term, and the learning rate, with the number of steps so far, over all phases.
     """
 
     learner: Learner
@@ -122,6 +124,7 @@ class Training:
     checkpoint_s: float = 60.0
     clock: Callable[[], float] = time.monotonic
     cache_bytes: float = 4e9
+    track: Callable[[Mapping[str, float], int], None] = lambda values, step: None
 
     def run(self) -> list[dict[str, Any]]:
         """One record an epoch: its phase, its number, the mean of each loss term, the loss of each tenth (`course`)."""
@@ -159,9 +162,9 @@ class Training:
         if not phase.epochs:
             return
         rows = self._with_outputs(accelerator, number)
-        steps = -(-len(rows) // phase.batch_size)
-        epochs = phase.passes_over(steps)
-        total = steps * epochs
+        steps, total = self._steps(number)
+        epochs = total // steps
+        before = sum(self._steps(earlier)[1] for earlier in range(number))
         optimizer = accelerator.prepare_optimizer(_optimizer(self.learner, phase))
         schedule = "constant_with_warmup" if phase.schedule == "constant" else phase.schedule
         scheduler = accelerator.prepare_scheduler(
@@ -171,6 +174,7 @@ class Training:
             accelerator.load_state(str(resume / _STATE))
         wrapped.train()
         last = self.clock()
+        losses: list[dict[str, float]] = []
         for epoch in range(position.step // steps, epochs):
             drawn = _mix(self.seed, number, epoch, 2)
             order = list(batches(rows.tokens.lengths, phase.batch_size, _mix(self.seed, number, epoch)))
@@ -181,17 +185,28 @@ class Training:
                 self.learner.moment = Moment(drawn, _mix(self.seed, number, position.step, 2), passed)
                 found = self._forward(accelerator, wrapped, parts)
                 accelerator.clip_grad_norm_(self.learner.parameters(), 1.0)
+                losses.append({**found, "learning_rate": scheduler.get_last_lr()[0]})
                 optimizer.step()
                 scheduler.step()
                 optimizer.zero_grad()
                 position.count(phase, found, steps)
                 self.progress(phase.name, position.step, total)
+                if accelerator.is_main_process and (len(losses) == _TRACKED or position.step == total):
+                    means = {name: sum(step[name] for step in losses) / len(losses) for name in losses[0]}
+                    self.track({f"{phase.name}/{name}": mean for name, mean in means.items()}, before + position.step)
+                    losses.clear()
                 # All randomness is drawn anew at each step, so one process's state is everyone's.
                 if accelerator.is_main_process and self.clock() - last >= self.checkpoint_s:
                     checkpoints.save(self.scratch, position, partial(_save_state, accelerator))
                     last = self.clock()
         accelerator._optimizers.clear()
         accelerator._schedulers.clear()
+
+    def _steps(self, number: int) -> tuple[int, int]:
+        """The steps of a phase's epoch, and of all its epochs."""
+        phase = self.phases[number]
+        steps = -(-len(self.rows[number]) // phase.batch_size)
+        return steps, steps * phase.passes_over(steps)
 
     def _forward(
         self, accelerator: Accelerator, wrapped: nn.Module, parts: "Sequence[tuple[Any, float]]"
