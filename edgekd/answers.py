@@ -21,8 +21,8 @@ _STEP = "step."
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """`targets` (positions,) and each step's logits (positions, outputs). `dev` is the digest of their rows; `ends` (rows,)
-    says where each row's positions end.
+    """`targets` (positions,) and each step's logits (positions, outputs); `ends` (rows,) says where each row's positions
+    end. `dev` is the digest of the rows.
     """
 
     dev: str
