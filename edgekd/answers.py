@@ -21,7 +21,7 @@ _STEP = "step."
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """`targets` (positions,) and each step's logits (positions, outputs); `ends` (rows,) says where each row's positions
+    """`targets` (positions,) and each step's logits (positions, outputs); `ends` (rows,) is where positions of each row
     end. `dev` is the digest of the rows.
     """
 
