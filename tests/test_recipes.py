@@ -142,7 +142,7 @@ def test_a_study_runs_in_small(name: str, small: Small) -> None:
     assert len(results.outcomes) == len(ends) + 1 and all(outcome.score is not None for outcome in results.outcomes)
 
 
-@pytest.mark.parametrize(("name", "variants"), [("uncertainty", 8), ("few_samples", 9)])
+@pytest.mark.parametrize(("name", "variants"), [("uncertainty", 4), ("uncertainty_estimators", 5), ("few_samples", 9)])
 def test_a_benchmarks_study_is_one(name: str, variants: int) -> None:
     study = read(ROOT / "benchmarks" / f"{name}.yaml", online=True)
     assert len(study.variants) == variants and study.measure == "student"
