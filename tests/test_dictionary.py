@@ -25,7 +25,7 @@ from edgekd.kd.losses import crf
 from edgekd.kd.losses.crf import Potentials
 from edgekd.kd.objective import Learner
 from edgekd.kd.phase import Phase, Terms
-from edgekd.kd.training import Rows
+from edgekd.kd.rows import Rows
 from edgekd.predicting import predict
 from edgekd.reading import Reader
 from edgekd.recipe import load

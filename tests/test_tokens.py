@@ -20,9 +20,9 @@ from edgekd.kd.encoder import load_classifier
 from edgekd.kd.objective import Learner
 from edgekd.kd.outputs import Outputs
 from edgekd.kd.phase import Phase, Terms
+from edgekd.kd.rows import Rows
 from edgekd.kd.tap import Tap
 from edgekd.kd.trace import Needs
-from edgekd.kd.training import Rows
 from edgekd.predicting import predict
 from edgekd.recipe import load
 from edgekd.store import Store

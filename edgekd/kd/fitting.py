@@ -17,7 +17,8 @@ from edgekd.kd import encoder
 from edgekd.kd.disturbance import Disturbance
 from edgekd.kd.objective import Learner
 from edgekd.kd.phase import Phase
-from edgekd.kd.training import Precision, Rows, Training
+from edgekd.kd.rows import Rows
+from edgekd.kd.training import Precision, Training
 from edgekd.tagging import OUTSIDE
 from edgekd.tokens import Encoded, encode, load_tokenizer
 

@@ -22,7 +22,7 @@ from edgekd.task import TASKS
 if TYPE_CHECKING:
     from edgekd.kd.fitting import Reads
     from edgekd.kd.phase import Phase
-    from edgekd.kd.training import Rows
+    from edgekd.kd.rows import Rows
 
 
 class General(Options):

@@ -12,7 +12,8 @@ from edgekd.errors import EdgekdError
 from edgekd.kd.encoder import load_classifier
 from edgekd.kd.objective import Learner
 from edgekd.kd.phase import Phase, Terms
-from edgekd.kd.training import Rows, Training
+from edgekd.kd.rows import Rows
+from edgekd.kd.training import Training
 from edgekd.tokens import Encoded
 
 PHASES = (

@@ -9,8 +9,9 @@ from safetensors.torch import save_file
 from edgekd.kd.encoder import load_classifier
 from edgekd.kd.objective import Learner
 from edgekd.kd.phase import Phase, Terms
+from edgekd.kd.rows import Rows
 from edgekd.kd.student import shaped
-from edgekd.kd.training import Rows, Training
+from edgekd.kd.training import Training
 from edgekd.start import Shape
 from tests.kd.test_training import rows
 

@@ -1,0 +1,96 @@
+"""What is done with a run's artifacts: edgekd predict, bundle, push."""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edgekd.errors import EdgekdError
+
+
+@click.command()
+@click.argument("artifact", type=click.Path(path_type=Path))
+@click.argument("text", nargs=-1)
+@click.option(
+    "--dictionary",
+    type=click.Path(path_type=Path),
+    help="For a model with a dictionary: another file of entries, a tab and a type each.",
+)
+def predict(artifact: Path, text: tuple[str, ...], dictionary: Path | None) -> None:
+    """Answer for TEXT (two texts for a model of pairs), or for each line of standard input.
+
+    A line is plain text, or JSON: a string, a list of two strings, or an object with the recipe's text columns. Answers
+    are JSON lines.
+    """
+    from edgekd.predicting import predict as answers
+
+    given: Iterator[tuple[str, ...]] = iter([text]) if text else _lines(artifact)
+    for answer in answers(artifact, given, dictionary):
+        click.echo(json.dumps(answer, ensure_ascii=False))
+
+
+@click.command()
+@click.argument("artifact", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), default=Path("bundles"), help="Folder to put it in.")
+@click.option("--archive", is_flag=True, help="One .tar.gz instead of a folder.")
+@click.option(
+    "--platform", default="", help="Wheels to require, such as manylinux_2_28_aarch64; default: this machine's."
+)
+@click.option("--python", default="", help="Python version of those wheels, such as 3.11; default: this one's.")
+def bundle(artifact: Path, out: Path, archive: bool, platform: str, python: str) -> None:
+    """Make runs/NAME/STEP into a folder or archive that serves it anywhere: model, predict.py, requirements with
+    hashes, a model card, and golden vectors that `python predict.py --selftest` replays.
+    """
+    from edgekd import bundle as bundles
+
+    made = bundles.bundle(artifact, out, archive, platform, python)
+    click.echo(f"{made} ({bundles.size(made) / 1e6:.1f} MB)")
+
+
+@click.command()
+@click.argument("folder", metavar="RUN", type=click.Path(path_type=Path))
+@click.argument("repository", metavar="OWNER/NAME")
+@click.option("--step", default="", help="Whose artifact. [the last step's]")
+@click.option("--private", is_flag=True, help="Make the repository for its owner's eyes alone.")
+@click.option("--platform", default="", help="Wheels to require; see edgekd bundle.")
+@click.option("--python", default="", help="Python version of those wheels.")
+def push(folder: Path, repository: str, step: str, private: bool, platform: str, python: str) -> None:
+    """Publish an artifact of runs/NAME on the Hugging Face hub, as `edgekd bundle` makes it: with its model card.
+
+    What was refused is not published.
+    """
+    from edgekd import pushing
+
+    click.echo(pushing.push(folder, repository, step, private or None, platform, python))
+
+
+def _lines(artifact: Path) -> Iterator[tuple[str, ...]]:
+    """Rows of standard input: JSON lines, or plain text where a line is none."""
+    columns: list[str] | None = None
+    for number, line in enumerate(sys.stdin, start=1):
+        line = line.rstrip("\r\n")
+        if not line.strip():
+            continue
+        value: Any = line
+        if line.lstrip()[:1] in {'"', "[", "{"}:
+            try:
+                value = json.loads(line)
+            except ValueError:
+                value = line  # a sentence may begin with a quotation mark
+        if isinstance(value, dict):
+            if columns is None:
+                from edgekd.artifact import Artifact
+
+                columns = list(Artifact.load(artifact, check=False).manifest.text)
+            if missing := [name for name in columns if name not in value]:
+                raise EdgekdError(
+                    f"no field '{missing[0]}'", f"Each object needs {', '.join(columns)}.", f"stdin:{number}:1"
+                )
+            value = [value[name] for name in columns]
+        row = tuple(value) if isinstance(value, list) else (value,)
+        if not all(isinstance(part, str) for part in row):
+            raise EdgekdError("a text is no string", "Give strings.", f"stdin:{number}:1")
+        yield row
