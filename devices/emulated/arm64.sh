@@ -11,11 +11,14 @@ CACHE=${EDGEKD_CACHE:-$HOME/.cache/edgekd}/emulated
 fail() {
     echo "error: $1" >&2
     [ -z "${2:-}" ] || echo "  $2" >&2
-    exit 1
+    exit "${3:-1}"
 }
 
+# What this machine lacks, not what went wrong: status 77, by which tests know to be skipped.
+lacks() { fail "$1" "${2:-}" 77; }
+
 need_tools() {
-    [ "$(id -u)" = 0 ] || fail "an arm64 root file system needs root" "Run it as root, or in a privileged container."
+    [ "$(id -u)" = 0 ] || lacks "an arm64 root file system needs root" "Run it as root, or in a privileged container."
     local missing=() packages=()
     for tool in "$@"; do
         command -v "$tool" >/dev/null && continue
@@ -29,7 +32,7 @@ need_tools() {
         *) packages+=("$tool") ;;
         esac
     done
-    [ ${#missing[@]} = 0 ] || fail "not installed: ${missing[*]}" "apt-get install --no-install-recommends ${packages[*]}"
+    [ ${#missing[@]} = 0 ] || lacks "not installed: ${missing[*]}" "apt-get install --no-install-recommends ${packages[*]}"
 }
 
 # apt options for a suite that this machine need not be of; its lists stay in the cache.
@@ -50,12 +53,12 @@ emulator() {
         apt-get "${SUITE_OPTIONS[@]}" -qq update
         work=$(mktemp -d "$CACHE/qemu.XXXXXX")
         (cd "$work" && apt-get "${SUITE_OPTIONS[@]}" -qq download qemu-user && dpkg-deb -x qemu-user_*.deb . &&
-            mv usr/bin/qemu-aarch64 "$qemu")
+            mv usr/bin/qemu-aarch64 "$qemu") || lacks "QEMU cannot be fetched" "Can a mirror of Debian be reached?"
         rm -rf "$work"
     fi
     local binfmt=/proc/sys/fs/binfmt_misc
     [ -e $binfmt/register ] || mount -t binfmt_misc binfmt_misc $binfmt ||
-        fail "this kernel has no binfmt_misc" "Use a kernel or a container that may mount it."
+        lacks "this kernel has no binfmt_misc" "Use a kernel or a container that may mount it."
     if [ -e $binfmt/edgekd-aarch64 ] && ! grep -qx "interpreter $qemu" $binfmt/edgekd-aarch64; then
         echo -1 >$binfmt/edgekd-aarch64
     fi
@@ -67,7 +70,8 @@ emulator() {
 debian() {
     local suite=$1 root=$2
     shift 2
-    mmdebstrap --quiet --architectures=arm64 --variant=extract --include="$(IFS=,; echo "$*")" "$suite" "$root"
+    mmdebstrap --quiet --architectures=arm64 --variant=extract --include="$(IFS=,; echo "$*")" "$suite" "$root" ||
+        lacks "Debian's $suite cannot be unpacked here" "Can a mirror of it be reached?"
 }
 
 # wheels FOLDER: what serves artifacts on CPython 3.11 for arm64, at the versions that this Python has of it.
