@@ -41,13 +41,15 @@ class Board:
 
     def clean(self, everything: bool) -> int:
         """Remove what was pushed and what agents left there, and with `everything` the environments too; returns
-        bytes. Nobody else may measure there meanwhile: they wait.
+        bytes. Whoever times there meanwhile waits; a run that is scoring there loses its files and ends with an error.
         """
         names = ["files", "scratch", *(["environments"] if everything else [])]
-        told = "for each; do [ -e $each ] || continue; du -sk $each; rm -rf $each; done"
+        told = 'for each; do [ -e "$each" ] || continue; du -sk "$each"; rm -rf "$each"; done'
         with self.alone():
             paths = [f"{self.link.home}/{name}" for name in names]
-            freed = [line.split()[0] for line in self.link.run(["sh", "-c", told, "sh", *paths], {})]
+            freed = [
+                line.split()[0] for line in self.link.run(["sh", "-c", told, "sh", *paths], {}, deadline=_DEADLINE)
+            ]
         return sum(map(int, freed)) * 1024
 
     @cached_property

@@ -103,7 +103,7 @@ def bench(
     if threads:
         given["threads"] = _numbers(threads, "threads")
     if runs:
-        given["min_runs"] = runs
+        given |= {"min_runs": runs, "min_s": 0.0}
     if sustained:
         given |= {"max_s": _seconds(sustained), "min_runs": 10**9, "repeats": 1}
     if profile:

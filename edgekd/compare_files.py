@@ -15,7 +15,7 @@ _HEADER = (
     ("p", "McNemar's exact test: how likely so uneven a change of right answers is by chance"),
     ("MB", "Bytes of the model's files / 10^6, tokenizer apart; as a ratio to the base's"),
     ("device", "Where it was timed"),
-    ("p50 ms", "Median of single inferences at real lengths; 95 % (order statistics)"),
+    ("p50 ms", "Median of single inferences at real lengths; 95 %, the processes' differences in it"),
     ("times base", "The median as a ratio to the base's; the widest that the two intervals allow"),
 )
 _TOLD = (

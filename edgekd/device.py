@@ -20,11 +20,12 @@ class RunOptions(Options):
         "all", description="Which cores the timed processes may use: all, or the fastest kind of a big.LITTLE chip"
     )
     min_runs: int = Field(700, ge=5, description="Timed inferences in all, over the fresh processes")
+    min_s: float = Field(0.5, ge=0, description="Go on with more of them for this many seconds a process")
     max_s: float = Field(
         60.0, gt=0, description="Stop timing after this many seconds a process; too few samples are said"
     )
     warmup_s: float = Field(0.3, ge=0, description="Run untimed for this many seconds first, in each process")
-    repeats: int = Field(3, ge=1, description="Fresh processes the timed inferences are spread over")
+    repeats: int = Field(5, ge=1, description="Fresh processes the timed inferences are spread over")
     cooldown_s: float = Field(0.0, ge=0, description="Rest for this many seconds before each of them")
     max_start_c: float | None = Field(
         None, description="Wait, up to ten minutes, until the processor is not warmer than this many degrees Celsius"

@@ -95,9 +95,13 @@ class Search:
     def _slow(self, tried: Tried) -> bool:
         return self.min_speedup is not None and tried.speedup is not None and tried.speedup < self.min_speedup
 
+    def _short(self, tried: Tried) -> float:
+        """How far from the limits it is, of the score and of the answers."""
+        return max(0.0, tried.drop - self.max_drop) + max(0.0, self.min_agreement - tried.same)
+
     def _lost(self, tried: Sequence[Tried]) -> str:
         fast = [one for one in tried if not self._slow(one)]
-        best = min(fast, key=lambda one: one.drop) if fast else max(tried, key=lambda one: one.speedup or 0.0)
+        best = min(fast, key=self._short) if fast else max(tried, key=lambda one: one.speedup or 0.0)
         limits = f"a drop of {self.max_drop:g}, {self.min_agreement:.1%} equal answers" + (
             f" and {self.min_speedup:g} times the speed" if self.min_speedup else ""
         )

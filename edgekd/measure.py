@@ -118,6 +118,7 @@ def time(
             "cores": run.cores,
             "runs": -(-run.min_runs // run.repeats),
             "batch": sample.batch,
+            "min_s": run.min_s,
             "max_s": run.max_s,
             "watch_s": _WATCH_S,
             "warmup_s": run.warmup_s,
@@ -225,5 +226,5 @@ def _pack(tokens: "Encoded", file: Path) -> None:
     # As np.savez, without the time of day: the same rows are the same file, which a device may have already.
     with zipfile.ZipFile(file, "w") as packed:
         for name, values in flat.items():
-            with packed.open(zipfile.ZipInfo(f"{name}.npy"), "w") as entry:
+            with packed.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as entry:
                 np.lib.format.write_array(entry, np.asanyarray(values), allow_pickle=False)

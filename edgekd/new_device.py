@@ -13,7 +13,7 @@ from edgekd.store import write_text
 _USUAL: Mapping[str, tuple[str, ...]] = {
     "local": (
         "# Each of these thread counts is timed. More and longer processes give narrower intervals.",
-        "run: {threads: [1], min_runs: 700, repeats: 3, max_s: 60, warmup_s: 0.3}",
+        "run: {threads: [1], min_runs: 700, repeats: 5, max_s: 60, warmup_s: 0.3}",
     ),
     "ssh": (
         "# pip installs the runtimes there, once, at the versions that this machine has; needs python3-venv there.",
@@ -23,7 +23,7 @@ _USUAL: Mapping[str, tuple[str, ...]] = {
         "# What it has to be, so that no other machine is measured by mistake; the doctor says what it is.",
         '# expect: {architecture: aarch64, model: "Raspberry Pi 5*", min_memory_mb: 1800}',
         "# A board slows down when it is hot: start cool, and rest between the processes.",
-        "run: {threads: [1, 4], min_runs: 700, repeats: 3, max_s: 60, warmup_s: 0.5, cooldown_s: 10, max_start_c: 55}",
+        "run: {threads: [1, 4], min_runs: 700, repeats: 5, max_s: 60, warmup_s: 0.5, cooldown_s: 10, max_start_c: 55}",
     ),
     "adb": (
         "# The Python that the phone lacks; make it: devices/bundle.sh python-arm64.tar.gz",
@@ -32,7 +32,7 @@ _USUAL: Mapping[str, tuple[str, ...]] = {
         "runtimes: [onnxruntime, tflite]",
         "expect: {architecture: aarch64}",
         "# The fastest cores alone: a phone moves a process between kinds of cores as it likes.",
-        "run: {threads: [1, 4], cores: big, min_runs: 700, repeats: 3, max_s: 60, cooldown_s: 20, max_start_c: 45}",
+        "run: {threads: [1, 4], cores: big, min_runs: 700, repeats: 5, max_s: 60, cooldown_s: 20, max_start_c: 45}",
     ),
 }
 

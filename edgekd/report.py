@@ -1,6 +1,7 @@
 """What was measured, as values: raw samples are kept, every statistic is derived from them."""
 
 import math
+import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -12,13 +13,18 @@ from edgekd.examination import Examination
 # bound MLPerf LoadGen's early stopping gives for the 99th at 99 % confidence with no sample over it.
 FEWEST = {50: 5, 90: 64, 99: 662}
 _CROWDED, _STOLEN = 0.25, 0.05  # cores: an idle system's own services take a tenth of that
-_TELLING_S = 0.5  # the kernel counts in hundredths of a second
+_TELLING_S = 0.2  # the kernel counts in hundredths of a second
 _WARMED = 10.0  # degrees: a passively cooled board slows down some ten or twenty degrees above where it starts
 
 
 @dataclass(frozen=True)
 class Percentile:
-    """A percentile in seconds with its 95 % order-statistic interval (distribution-free)."""
+    """A percentile in seconds with its 95 % interval: of order statistics (distribution-free), or of what fresh
+    processes differ by (Student's t over the logarithms of theirs), whichever end lies further out.
+
+    The samples of one process share its place in memory and its moment: two benches of one artifact differ by more than
+    the order statistics of either tell.
+    """
 
     value: float
     low: float
@@ -45,8 +51,11 @@ class Latency:
         count = len(ordered)
         if count < FEWEST[rank]:
             return None
-        low, high = _order_interval(count, rank / 100)
-        return Percentile(ordered[math.ceil(rank / 100 * count) - 1], ordered[low], ordered[high])
+        value = _nearest(ordered, rank)
+        low, high = (ordered[place] for place in _order_interval(count, rank / 100))
+        each = [_nearest(sorted(process), rank) for process in self.processes if process]
+        apart = math.exp(_half_width([math.log(found) for found in each]))
+        return Percentile(value, min(low, value / apart), max(high, value * apart))
 
     @property
     def doubts(self) -> tuple[str, ...]:
@@ -216,6 +225,22 @@ class Report:
 def _median(values: Sequence[float]) -> float:
     ordered = sorted(values)
     return ordered[len(ordered) // 2]
+
+
+def _nearest(ordered: Sequence[float], rank: int) -> float:
+    """The nearest-rank percentile of sorted values."""
+    return ordered[math.ceil(rank / 100 * len(ordered)) - 1]
+
+
+# The 97.5th percentile of Student's t by degrees of freedom, from 1; from ten on, that of ten.
+_STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
+
+
+def _half_width(values: Sequence[float]) -> float:
+    """Of the 95 % interval of the values' mean; 0 of a single one, which tells nothing of others."""
+    if len(values) < 2:
+        return 0.0
+    return _STUDENT[min(len(values) - 1, len(_STUDENT)) - 1] * statistics.stdev(values) / math.sqrt(len(values))
 
 
 def _order_interval(count: int, rank: float, confidence: float = 0.95) -> tuple[int, int]:

@@ -10,8 +10,8 @@ from edgekd.machine import read
 
 # get_throttled of the Raspberry Pi's firmware: bits 0 to 3 now, 16 to 19 at any time since it started.
 _THROTTLED = ("under-voltage", "frequency capped", "throttled", "soft temperature limit")
-# Zones of the processor itself; a phone has dozens, of its battery, modem and skin.
 _TICKS = 100  # a second, in /proc/stat, on every architecture that Linux has today
+# Zones of the processor itself; a phone has dozens, of its battery, modem and skin.
 _PROCESSOR = re.compile(r"cpu|soc|x86_pkg|coretemp|acpitz|bigcore|littlecore|apc", re.IGNORECASE)
 
 
@@ -60,14 +60,11 @@ def _spent(root: Path) -> dict[str, float | None]:
 
 
 def _joules(root: Path) -> float | None:
-    """What the processor's own counters say: RAPL, of whole packages, which only root may read; else energy meters."""
-    for pattern in ("sys/class/powercap/intel-rapl:[0-9]*/energy_uj", "sys/class/hwmon/hwmon*/energy*_input"):
-        # A second colon names a part of a package, which the package's own counter holds already.
-        files = [file for file in root.glob(pattern) if file.parent.name.count(":") < 2]
-        told = [_number(file) for file in files]
-        if told and None not in told:
-            return sum(value for value in told if value is not None) / 1e6
-    return None
+    """What the processor's own counters say: RAPL, of whole packages, which only root may read."""
+    zones = (root / "sys/class/powercap").glob("intel-rapl:[0-9]*")
+    # A zone may be a part of a package, or psys, a platform that holds them: each is told by its name.
+    told = [_number(zone / "energy_uj") for zone in zones if read(zone / "name").startswith("package")]
+    return sum(value for value in told if value is not None) / 1e6 if told and None not in told else None
 
 
 def _throttled_bits(root: Path) -> int | None:

@@ -109,8 +109,18 @@ class Task(ABC):
         self, metric: str, logits: "Floats", targets: "NDArray[Any]", labels: Sequence[str], ends: "NDArray[Any]"
     ) -> "Sampler":
         """The metric of any sample of the rows, as a function of their numbers; of all rows it is the metric itself."""
+        import numpy as np
+
         predicted, score = self.predictions(logits), self.metric(metric)
-        return lambda rows: score(predicted[rows], targets[rows])
+        lengths = np.diff(ends, prepend=0)
+
+        def sampled(rows: "NDArray[np.intp]") -> float:
+            cut = np.cumsum(lengths[rows])
+            # Of each row drawn, all its positions: where they begin in all, counted on from where they begin here.
+            places = np.repeat(ends[rows] - cut, lengths[rows]) + np.arange(cut[-1])
+            return float(score(*(self.compared(values[places], labels, cut) for values in (predicted, targets))))
+
+        return sampled
 
     def metric(self, name: str) -> "Metric":
         """Raises EdgekdError with the nearest name where the task has no such metric."""

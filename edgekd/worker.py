@@ -7,9 +7,9 @@ A job: {"do": "score" | "time" | "profile" | "probe" | "hold", "deadline": S, ..
     score  "artifact": FOLDER, "runtime": NAME, "threads": N, "inputs": FILE.npz, "longest": FILE.npz, "outputs":
            FILE.npy   writes the outputs of all rows, one row after another: (rows, outputs) or, of a model that
            answers for each token, (tokens, outputs); says memory and precision
-    time   the first four, and "cores": "all" | "big", "batch": N, "runs": N, "skip": N, "max_s": S, "warmup_s": S,
-           "watch_s": S, "texts": [...], "max_start_c": C | null   says the seconds of each from row SKIP, and the
-           machine's state before, after, and every watch_s seconds
+    time   the first four, and "cores": "all" | "big", "batch": N, "runs": N, "skip": N, "min_s": S, "max_s": S,
+           "warmup_s": S, "watch_s": S, "texts": [...], "max_start_c": C | null   says the seconds of each from row
+           SKIP, and the machine's state before, after, and every watch_s seconds
     profile  as score, without the files it writes   says the seconds of each kind of operator
     probe  "folder": FOLDER   says what the machine is and how it is now
     hold   "lock": FILE, "holder": TEXT   says when no one else measures here, and keeps it so until it ends
@@ -178,8 +178,9 @@ def _time(job: dict[str, Any], executable: Executable, rows: list[dict[str, NDAr
         position += 1
     samples: list[float] = []
     states = [_now(0)]
-    stop, busy, watch = time.perf_counter() + job["max_s"], time.process_time(), time.perf_counter() + job["watch_s"]
-    while len(samples) < job["runs"] and time.perf_counter() < stop:
+    begun, busy = time.perf_counter(), time.process_time()
+    enough, stop, watch = (begun + job[name] for name in ("min_s", "max_s", "watch_s"))
+    while (len(samples) < job["runs"] or time.perf_counter() < enough) and time.perf_counter() < stop:
         if time.perf_counter() > watch:
             states.append(_now(len(samples)))
             watch = time.perf_counter() + job["watch_s"]

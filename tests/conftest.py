@@ -84,7 +84,7 @@ steps:
   - {{id: onnx_int8, stage: quantize_onnx, max_drop: 0.05}}
 devices: [quick]
 """
-DEVICE = "name: quick\nrun: {min_runs: 24, repeats: 2, warmup_s: 0.01, max_s: 5}\n"
+DEVICE = "name: quick\nrun: {min_runs: 24, min_s: 0, repeats: 2, warmup_s: 0.01, max_s: 5}\n"
 
 
 @pytest.fixture(scope="session")

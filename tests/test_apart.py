@@ -81,7 +81,7 @@ data: {{source: {corpus}, text: [sentence], labels: ["no", "yes"], metric: accur
 steps: [{{id: talk, stage: talking, model: {encoder}}}]
 devices: [quick]
 """
-DEVICE = "name: quick\nrun: {min_runs: 5, repeats: 1, warmup_s: 0, max_s: 1}\n"
+DEVICE = "name: quick\nrun: {min_runs: 5, min_s: 0, repeats: 1, warmup_s: 0, max_s: 1}\n"
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from scipy import stats
 from edgekd import examining
 from edgekd.data import Split
 from edgekd.examination import Bin, Calibration
-from edgekd.task import TASKS
+from edgekd.task import TASKS, Task
 
 # Confidences 0.75 and 0.5 + of two labels: logit differences of log 3 and log 1.5.
 LOGITS = np.array([[0, np.log(3)], [np.log(3), 0], [0, np.log(1.5)], [np.log(3), 0]])
@@ -92,9 +92,10 @@ def test_a_sample_of_texts_has_the_entity_score_that_seqeval_gives_it() -> None:
     logits[np.arange(len(targets)), targets] += 1.5
     tags = [task.compared(values, labels, ends) for values in (task.predictions(logits), targets)]
     for metric, score in task.metrics.items():
-        sampled = task.sampler(metric, logits, targets, labels, ends)
+        counted = task.sampler(metric, logits, targets, labels, ends)
+        gathered = Task.sampler(task, metric, logits, targets, labels, ends)  # as any task's are
         for rows in (np.arange(40), draw.integers(0, 40, 40), np.array([7])):
             ours, theirs = ([each[row] for row in rows] for each in tags)
-            assert sampled(rows) == pytest.approx(score(ours, theirs)), (metric, rows)
+            assert counted(rows) == pytest.approx(score(ours, theirs)) == gathered(rows), (metric, rows)
     low, high = examining.interval(examining.redrawn(task.sampler("f1", logits, targets, labels, ends), 40)) or (0, 0)
     assert 0 < low < task.metrics["f1"](*tags) < high < 1

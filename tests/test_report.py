@@ -1,5 +1,7 @@
 """Statistics against scipy's, and what is refused."""
 
+import math
+
 import pytest
 from scipy import stats
 
@@ -36,6 +38,17 @@ def test_a_percentile_of_too_few_samples_is_not_stated(rank: int, fewest: int) -
     assert latency([1.0] * (fewest - 1)).percentile(rank) is None
     assert latency([1.0] * fewest).percentile(rank) is not None
     assert any(f"p{rank} is not stated" in doubt for doubt in latency([1.0] * (fewest - 1)).doubts)
+
+
+def test_fresh_processes_that_differ_widen_the_interval() -> None:
+    alike = latency(*[[1.0, 1.1, 1.2] * 50] * 5).percentile(50)
+    assert alike is not None and (alike.value, alike.low, alike.high) == (1.1, 1.1, 1.1)
+    apart = latency(*[[middle] * 100 for middle in (1.0, 1.02, 1.04, 1.06, 1.08)]).percentile(50)
+    # Student's t of 4 degrees of freedom over the logarithms: 2.776 * 0.0304 / sqrt(5).
+    assert apart is not None and apart.value == 1.04
+    assert (apart.low, apart.high) == pytest.approx((1.04 * math.exp(-0.03776), 1.04 * math.exp(0.03776)), rel=1e-3)
+    alone = latency([1.0] * 400 + [2.0] * 300).percentile(50)
+    assert alone is not None and (alone.low, alone.high) == (1.0, 1.0)
 
 
 def test_doubts() -> None:

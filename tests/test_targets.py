@@ -28,7 +28,7 @@ OLD_RUNTIME = """\
 name: old
 provider: {type: venv, packages: ["tflite-runtime==2.14.0", "numpy<2"]}
 runtimes: [tflite]
-run: {min_runs: 8, repeats: 1, warmup_s: 0.01}
+run: {min_runs: 8, min_s: 0, repeats: 1, warmup_s: 0.01}
 """
 EVERY = """\
   - {id: openvino, stage: export_openvino, source: student}

@@ -300,7 +300,9 @@ devices: [quick]
 def chain(tmp_path_factory: pytest.TempPathFactory, tagged_corpus: Path, encoder: Path) -> tuple[Path, Any]:
     root = tmp_path_factory.mktemp("chain")
     (root / "devices").mkdir()
-    (root / "devices" / "quick.yaml").write_text("name: quick\nrun: {min_runs: 8, repeats: 1, warmup_s: 0.01}\n")
+    (root / "devices" / "quick.yaml").write_text(
+        "name: quick\nrun: {min_runs: 8, min_s: 0, repeats: 1, warmup_s: 0.01}\n"
+    )
     recipe = root / "recipe.yaml"
     text = RECIPE.format(corpus=tagged_corpus, encoder=encoder)
     recipe.write_text(text[: text.index("devices:")] + "devices: [quick]\n")

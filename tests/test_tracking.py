@@ -13,7 +13,7 @@ from edgekd.testing import write_recipe
 from edgekd.tracking import FOLDER, TRACKERS
 from tests.conftest import Quiet
 
-DEVICE = "name: quick\nrun: {min_runs: 8, repeats: 1, warmup_s: 0, max_s: 5}\n"
+DEVICE = "name: quick\nrun: {min_runs: 8, min_s: 0, repeats: 1, warmup_s: 0, max_s: 5}\n"
 PHASES = "{intermediate: {epochs: 2, batch_size: 16}, prediction: {epochs: 1, batch_size: 16}}"
 STUDENT = f"{{id: student, stage: distill, model: {{layers: 1, from: teacher}}, phases: {PHASES}}}"
 

@@ -30,7 +30,8 @@ def test_the_tutorial(
     board["run"] = {"min_runs": 5, "repeats": 1, "warmup_s": 0, "score_rows": 8}
     (tmp_path / "devices").mkdir()
     (tmp_path / "devices" / f"{board['name']}.yaml").write_text(yaml.safe_dump(board))
-    (tmp_path / "devices" / "quick.yaml").write_text("name: quick\nrun: {min_runs: 5, repeats: 1, warmup_s: 0}\n")
+    quick = "name: quick\nrun: {min_runs: 5, min_s: 0, repeats: 1, warmup_s: 0}\n"
+    (tmp_path / "devices" / "quick.yaml").write_text(quick)
     settings = [word for field in [f"teacher.model={encoder}", *SMALL] for word in ("--set", field)]
     (tmp_path / "wheels").mkdir()
     write_index(tmp_path / "wheels", ("onnxruntime", "numpy", "tokenizers"))

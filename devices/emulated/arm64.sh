@@ -149,7 +149,7 @@ transport:
 provider: {type: system, python: python3, path: /opt/edgekd}
 runtimes: [onnxruntime, openvino, tflite]
 expect: {architecture: aarch64, model: "Raspberry Pi 5*", min_memory_mb: 512}
-run: {threads: [1], min_runs: 5, repeats: 1, max_s: 60, warmup_s: 0, score_rows: 16}
+run: {threads: [1], min_runs: 5, min_s: 0, repeats: 1, max_s: 60, warmup_s: 0, score_rows: 16}
 emulated: true
 DEVICE
 }

@@ -57,7 +57,7 @@ transport: {type: adb, serial: "127.0.0.1:$ADBD_PORT", adb: $folder/adb}
 provider: {type: bundle, archive: $folder/python.tar.gz}
 runtimes: [onnxruntime, tflite]
 expect: {architecture: aarch64}
-run: {threads: [1], min_runs: 5, repeats: 1, max_s: 60, warmup_s: 0, score_rows: 16}
+run: {threads: [1], min_runs: 5, min_s: 0, repeats: 1, max_s: 60, warmup_s: 0, score_rows: 16}
 emulated: true
 DEVICE
     local tries

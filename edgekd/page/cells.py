@@ -11,7 +11,7 @@ HEADER = (
     ("to source", "Its score less its source's; 95 %, same rows (paired bootstrap); coloured where that leaves 0 out"),
     ("MB", "Bytes of the model's files / 10^6, tokenizer apart; share of the source's"),
     ("device", "Where it was timed, and by which runtime"),
-    ("p50 ms", "Median of single inferences at real lengths, without the tokenizer; 95 % (order statistics)"),
+    ("p50 ms", "Median of single inferences at real lengths, without the tokenizer; 95 %"),
     ("p90 ms", "90th percentile; left out where samples are too few to state it"),
     ("gates", "Limits it was held to"),
     ("made", "Whether it was there already, or how long it took"),

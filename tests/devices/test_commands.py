@@ -21,7 +21,7 @@ from edgekd.errors import EdgekdError
 from edgekd.providers.system import System
 from tests.conftest import Ran
 
-QUICK = "name: quick\nrun: {min_runs: 24, repeats: 2, warmup_s: 0.01, max_s: 5}\n"
+QUICK = "name: quick\nrun: {min_runs: 24, min_s: 0, repeats: 2, warmup_s: 0.01, max_s: 5}\n"
 
 
 @pytest.fixture(autouse=True)
@@ -167,6 +167,16 @@ def test_clean_leaves_nothing_of_what_was_there(ran: Ran, tmp_path: Path) -> Non
     assert not (tmp_path / "cache" / "files").exists() and (tmp_path / "cache" / "environments" / "kept").exists()
     assert call("clean", "quick", "--all").exit_code == 0
     assert not (tmp_path / "cache" / "environments").exists()
+
+
+@pytest.mark.parametrize("name", ["two words", "x[1]"])
+def test_clean_takes_its_own_folder_alone(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGEKD_CACHE", str(tmp_path / name))
+    for folder in (name, "x1", "two", "words"):
+        (tmp_path / folder / "files").mkdir(parents=True)
+    assert call("clean", "quick").exit_code == 0
+    left = {folder for folder in (name, "x1", "two", "words") if (tmp_path / folder / "files").exists()}
+    assert left == {"x1", "two", "words"}
 
 
 def test_the_same_rows_are_the_same_file(ran: Ran, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -110,15 +110,16 @@ def test_what_all_processes_took_of_the_cores(tmp_path: Path) -> None:
     assert state.now(tmp_path)["busy"] is None
 
 
-def test_energy_is_of_whole_packages_or_of_meters_and_else_not_told(tmp_path: Path) -> None:
-    rapl = "sys/class/powercap/intel-rapl:"
-    tree(tmp_path, **{f"{rapl}0/energy_uj": "2500000\n", f"{rapl}1/energy_uj": "500000\n"})
-    tree(tmp_path, **{f"{rapl}0:0/energy_uj": "1000000\n"})  # the cores, of which package 0 tells already
-    tree(tmp_path, **{"sys/class/hwmon/hwmon2/energy1_input": "7000000\n"})
+def test_energy_is_of_whole_packages_and_else_not_told(tmp_path: Path) -> None:
+    zones = {"0": ("package-0", 2.5), "1": ("package-1", 0.5), "0:0": ("core", 1.0), "2": ("psys", 5.0)}
+    for number, (name, joules) in zones.items():
+        zone = f"sys/class/powercap/intel-rapl:{number}"
+        tree(tmp_path, **{f"{zone}/name": f"{name}\n", f"{zone}/energy_uj": f"{joules * 1e6:.0f}\n"})
+    # That of a graphics card.
+    tree(tmp_path, **{"sys/class/hwmon/hwmon2/name": "i915\n", "sys/class/hwmon/hwmon2/energy1_input": "7000000\n"})
     assert state.now(tmp_path)["joules"] == 3.0
-    for package in (0, 1):
-        (tmp_path / f"{rapl}{package}/energy_uj").unlink()
-    assert state.now(tmp_path)["joules"] == 7.0
+    (tmp_path / "sys/class/powercap/intel-rapl:1/energy_uj").unlink()  # who is not root reads none
+    assert state.now(tmp_path)["joules"] is None
 
 
 def test_the_fastest_clock_and_the_load(tmp_path: Path) -> None:
