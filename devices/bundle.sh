@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A Python for arm64 boards and phones that have none: Debian's python3.11 and its C library, with numpy, tokenizers,
 # ONNX Runtime and LiteRT, as one archive for a device file's `provider: {type: bundle, archive: FILE}`. Experimental: it
-# runs in an emulated phone; no real one has confirmed it yet. Needs Debian's mmdebstrap or apt-get, and pip; not root.
+# runs in an emulated phone; no real one has confirmed it yet. Needs Debian's mmdebstrap or apt-get, and pip, as root.
 #   devices/bundle.sh ARCHIVE.tar.gz
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)

@@ -155,7 +155,7 @@ class Assessor:
             timing = measure.time(artifact, sample, board, threads, facts, self.watcher.progress)
             return measure.to_json(timing)
 
-        options = device.model_dump(mode="json")
+        options = device.model_dump(mode="json", exclude={"benchmark_model"})
         key = {**basis, "what": "time", "device": options, "threads": threads, "on": self._on(device, artifact)}
         return measure.from_json(self._kept(key, compute, self.again))
 

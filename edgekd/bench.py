@@ -69,7 +69,7 @@ def bench(
     Raises EdgekdError where the device cannot be reached, is not what its file expects, or an artifact does not run
     there. What answers otherwise than here is told by a gate that failed.
     """
-    found = []
+    found, names = [], _names(folders)
     with Board(device) as board, Board(Device(name="this machine")) as here:
         board.fingerprint()
         for folder, rows in zip(folders, given, strict=True):
@@ -83,7 +83,7 @@ def bench(
                 sample = _sample(artifact, rows, shape, device.run.min_runs)
                 for threads in device.run.threads:
                     timing = measure.time(artifact, sample, board, threads, facts, progress)
-                    found.append(Benched(folder.name, shape, timing, gates))
+                    found.append(Benched(names[folder], shape, timing, gates))
     return found
 
 
@@ -91,13 +91,22 @@ def second_opinion(device: Device, folders: Sequence[Path]) -> list[benchmark_mo
     """What LiteRT's own program says of the TFLite artifacts, where the device's file names it; of emulated hardware it
     is not asked. Raises EdgekdError where it fails.
     """
-    artifacts = [
-        artifact for folder in folders if (artifact := Artifact.load(folder)).manifest.format == benchmark_model.FORMAT
-    ]
+    names, loaded = _names(folders), {folder: Artifact.load(folder) for folder in folders}
+    artifacts = {folder: found for folder, found in loaded.items() if found.manifest.format == benchmark_model.FORMAT}
     if device.benchmark_model is None or device.emulated or not artifacts:
         return []
     with Board(device) as board, board.alone():
-        return [told for each in artifacts for told in benchmark_model.measure(board, each, device.run.threads)]
+        return [
+            told
+            for folder, artifact in artifacts.items()
+            for told in benchmark_model.measure(board, artifact, names[folder], device.run.threads)
+        ]
+
+
+def _names(folders: Sequence[Path]) -> dict[Path, str]:
+    """What a bench calls its artifacts: by their steps, or where two are alike by their paths."""
+    short = [folder.name for folder in folders]
+    return {folder: folder.name if short.count(folder.name) == 1 else folder.as_posix() for folder in folders}
 
 
 def _answers(

@@ -66,14 +66,14 @@ def operators(found: Sequence[Benched]) -> list[str]:
     return lines
 
 
-def to_json(found: Sequence[Benched], seconds: Sequence[Told] = ()) -> list[dict[str, Any]]:
-    """An entry a row, with its raw samples. `seconds`: what benchmark_model told of the same artifact, beside them."""
+def to_json(found: Sequence[Benched], opinions: Sequence[Told] = ()) -> list[dict[str, Any]]:
+    """An entry a row, with its raw samples. `opinions`: what benchmark_model told of the same artifacts."""
     return [
         {
             **asdict(entry),
             "percentiles": {f"p{rank}": _percentile(entry.timing, rank) for rank in FEWEST},
             "energy": entry.timing.energy,
-            "benchmark_model": [asdict(told) for told in seconds if told.artifact == entry.artifact],
+            "benchmark_model": [asdict(told) for told in opinions if told.artifact == entry.artifact],
         }
         for entry in found
     ]

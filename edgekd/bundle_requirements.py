@@ -45,10 +45,14 @@ def _tags(platform: str) -> list[str]:
     """A platform and the older ones whose wheels run on it too, which pip looks for only where they are named (PEP 600,
     PEP 656).
     """
+    platform = platform.replace("manylinux2014_", "manylinux_2_17_")
     parts = re.fullmatch(r"(manylinux_2|musllinux_1)_(\d+)_(\w+)", platform)
     if parts is None:
         return [platform] if platform else []
     family, newest, machine = parts[1], int(parts[2]), parts[3]
-    oldest = 17 if family == "manylinux_2" else 1
-    found = [f"{family}_{minor}_{machine}" for minor in range(newest, oldest - 1, -1)]
-    return found + ([f"manylinux2014_{machine}"] if family == "manylinux_2" else [])
+    if family != "manylinux_2":
+        return [f"{family}_{minor}_{machine}" for minor in range(newest, 0, -1)]
+    old = machine in ("x86_64", "i686")  # the only ones that had wheels before glibc 2.17
+    found = [f"{family}_{minor}_{machine}" for minor in range(newest, 4 if old else 16, -1)]
+    named = {17: "manylinux2014", **({12: "manylinux2010", 5: "manylinux1"} if old else {})}
+    return found + [f"{name}_{machine}" for minor, name in named.items() if minor <= newest]

@@ -124,11 +124,13 @@ def bench(
             *(f"doubt: {doubt}" for doubt in bench_files.doubts(found)),
         ):
             terminal.say(line)
-        seconds = benching.second_opinion(device, artifacts)
-        for told in seconds:
-            terminal.say(str(told))
-    if out is not None:
-        write_text(out, json.dumps(bench_files.to_json(found, seconds)) + "\n")
+        if out is not None:  # before the other program may fail
+            write_text(out, json.dumps(bench_files.to_json(found)) + "\n")
+        opinions = benching.second_opinion(device, artifacts)
+        for opinion in opinions:
+            terminal.say(str(opinion))
+    if out is not None and opinions:
+        write_text(out, json.dumps(bench_files.to_json(found, opinions)) + "\n")
     for entry in found:
         for gate in entry.gates:
             if not gate.passed:

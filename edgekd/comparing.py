@@ -6,6 +6,7 @@ from pathlib import Path
 
 from edgekd import answers, examining, report_files, report_rows
 from edgekd.answers import Answers
+from edgekd.errors import EdgekdError, nearest
 from edgekd.report import Percentile, Report, Score, StepReport, Timing
 from edgekd.task import TASKS, Task
 
@@ -77,8 +78,14 @@ def load(folders: Sequence[Path]) -> list[Run]:
 
 
 def compare(runs: Sequence[Run], steps: Sequence[str] = ()) -> list[Pair]:
-    """Each of the base's artifacts (of `steps`, where some are named), then that of every other run that has it."""
-    base, found = runs[0], []
+    """Each of the base's artifacts (of `steps`, where some are named), then that of every other run that has it.
+
+    Raises EdgekdError where the base has none of a name: a limit on nothing would be kept.
+    """
+    base, found = runs[0], list[Pair]()
+    known = [ours.step for ours in base.report.steps]
+    if unknown := next((step for step in steps if step not in known), None):
+        raise EdgekdError(f"{base.name} has no artifact '{unknown}'", nearest(unknown, known))
     for ours in base.report.steps:
         if steps and ours.step not in steps:
             continue

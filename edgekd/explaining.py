@@ -4,6 +4,7 @@ import inspect
 import typing
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic.fields import FieldInfo
@@ -166,7 +167,7 @@ def _type(annotation: Any) -> str:
         return _type(parts[0])
     if parts:
         return " | ".join(_type(part) for part in parts if part is not type(None))
-    names = {str: "text", int: "integer", float: "number", bool: "true | false"}
+    names = {str: "text", int: "integer", float: "number", bool: "true | false", Path: "file"}
     if isinstance(annotation, type) and issubclass(annotation, Options):
         return annotation.__name__
     return names.get(annotation, str(annotation))

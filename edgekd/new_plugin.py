@@ -82,7 +82,8 @@ def write(kind: str, name: str, package: str, here: Path) -> Written:
 
 
 def _check(name: str) -> None:
-    if name != name.lower() or not name.isidentifier() or keyword.iskeyword(name) or name.startswith("_"):
+    words = {"yes", "no", "on", "off", "true", "false", "null", "y", "n"}  # YAML's own
+    if name in words or name != name.lower() or not name.isidentifier() or keyword.iskeyword(name) or name[0] == "_":
         able = re.sub(r"\W+", "_", name.lower()).strip("_")
         hint = f"Such as '{able}'." if able.isidentifier() and not keyword.iskeyword(able) else "Such as 'prune_heads'."
         raise EdgekdError(f"'{name}' is no name of a Python module in lower case", hint)

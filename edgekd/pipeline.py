@@ -57,10 +57,22 @@ def attempt(
     tracking = Tracking(track, recipe.name, folder, watcher.say)
     data = Data(recipe.data, recipe.seed)
     planned = plan(recipe, store, runs)
-    _clear_stale(folder, planned)
-    _save_state(folder, recipe, planned)
     found: dict[str, Assessed] = {}
     reports: list[StepReport] = []
+    # What an earlier run left stays whole until this one has made something: it may be stopped, or fail, before that.
+    links: dict[Path, Path] = {}
+    settled = False
+
+    def settle() -> None:
+        nonlocal settled
+        if not settled:
+            _clear_stale(folder, planned)
+            _save_state(folder, recipe, planned)
+        settled = True
+        for link, target in links.items():
+            _link(link, target)
+        links.clear()
+
     with Assessor(recipe, data, store, watcher, time_again) as assess:
         for number, item in enumerate(planned, start=1):
             step = item.step
@@ -82,10 +94,14 @@ def attempt(
                 tracked(figures(reports[-1]), None)
             watcher.say(f"  {_summary(reports[-1])}")
             if not reports[-1].passed:
+                settle()
                 for later in recipe.steps[number - 1 :]:  # nor is what was made from it
                     (folder / later.id).unlink(missing_ok=True)
                 break
-            _link(folder / step.id, store.path(item.key))
+            links[folder / step.id] = store.path(item.key)
+            if settled or not item.cached:
+                settle()
+    settle()
     refused = _refusal(reports[-1])
     machine = {"edgekd": __version__, **fingerprint()}
     when = datetime.now(UTC).isoformat(timespec="seconds")

@@ -175,7 +175,11 @@ def _devices(steps: Iterable[StepReport]) -> list[str]:
         told = ((name, shorten(str(value), 80, placeholder=" ...")) for name, value in timing.fingerprint.items())
         facts = ", ".join(f"{name} {value}" for name, value in told)
         lines.append(f"- {device}: {runtime}, threads {threads}, {facts}")
-    if energies := [f"- {s.step} on {t.device}: {t.energy * 1e3:.3f} mJ" for s, t in timed if t.energy is not None]:
+    if energies := [
+        f"- {s.step} on {t.device}, threads {t.threads}: {t.energy * 1e3:.3f} mJ"
+        for s, t in timed
+        if t.energy is not None
+    ]:
         lines += [
             "",
             "Energy of an inference, all that the processor used meanwhile, by its own counters:",
@@ -183,7 +187,7 @@ def _devices(steps: Iterable[StepReport]) -> list[str]:
             *energies,
         ]
     else:
-        lines.append("- energy: not measured; none of these has a counter that may be read")
+        lines.append("- energy: not measured, for want of a counter that may be read")
     for step, timing in timed:
         if timing.operators:
             whole = sum(timing.operators.values())

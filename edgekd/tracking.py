@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from edgekd.errors import EdgekdError
+from edgekd.errors import EdgekdError, nearest
 from edgekd.report import StepReport
 
-FOLDER = "tensorboard"
+FOLDER = "curves.tensorboard"  # a name that no step can have
 # Name -> packages that are it, any of which will do; what to look at where it does not start.
 TRACKERS: Mapping[str, tuple[tuple[str, ...], str]] = {
     "tensorboard": (("tensorboard", "tensorboardX"), "Is its folder one that can be written to?"),
@@ -36,8 +36,11 @@ class Tracking:
         self._names, self._recipe, self._folder, self._say = list(dict.fromkeys(names)), recipe, folder, say
         self._begun = False
         for name in self._names:
+            if name not in TRACKERS:
+                raise EdgekdError(f"there is no tracker '{name}'", nearest(name, TRACKERS))
             packages = TRACKERS[name][0]
-            if not any(importlib.util.find_spec(package) for package in packages):
+            # A folder of that name, such as wandb makes, is found too, and has no origin.
+            if not any((spec := importlib.util.find_spec(package)) and spec.origin for package in packages):
                 raise EdgekdError(f"{name} is not installed", f"Type: pip install {packages[0]}")
 
     @contextmanager

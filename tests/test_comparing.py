@@ -12,6 +12,7 @@ import pytest
 from edgekd import answers, comparing
 from edgekd.comparing import Limits, Run
 from edgekd.data import Split
+from edgekd.errors import EdgekdError
 from edgekd.report import Latency
 from tests.conftest import Ran
 from tests.test_page import emulated
@@ -92,6 +93,12 @@ def test_limits(base: Run) -> None:
         "after has no artifact 'onnx'",
         "after has no artifact 'onnx_int8'",
     ]
+
+
+def test_a_limit_on_no_artifact_is_refused(base: Run) -> None:
+    with pytest.raises(EdgekdError, match="has no artifact 'onnx_int9'") as caught:
+        comparing.compare([base, base], ["onnx_int8", "onnx_int9"])
+    assert "onnx_int8" in caught.value.hint
 
 
 def test_answers_to_other_rows_are_not_paired(base: Run) -> None:

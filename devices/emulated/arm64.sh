@@ -50,10 +50,11 @@ emulator() {
     local qemu=$CACHE/qemu-aarch64 work
     if [ ! -x "$qemu" ]; then
         suite_options "$QEMU_SUITE"
-        apt-get "${SUITE_OPTIONS[@]}" -qq update
+        apt-get "${SUITE_OPTIONS[@]}" -qq -o APT::Update::Error-Mode=any update ||
+            lacks "no mirror of Debian's $QEMU_SUITE can be reached"
         work=$(mktemp -d "$CACHE/qemu.XXXXXX")
         (cd "$work" && apt-get "${SUITE_OPTIONS[@]}" -qq download qemu-user && dpkg-deb -x qemu-user_*.deb . &&
-            mv usr/bin/qemu-aarch64 "$qemu") || lacks "QEMU cannot be fetched" "Can a mirror of Debian be reached?"
+            mv usr/bin/qemu-aarch64 "$qemu") || { rm -rf "$work"; fail "QEMU cannot be fetched"; }
         rm -rf "$work"
     fi
     local binfmt=/proc/sys/fs/binfmt_misc
@@ -70,8 +71,12 @@ emulator() {
 debian() {
     local suite=$1 root=$2
     shift 2
-    mmdebstrap --quiet --architectures=arm64 --variant=extract --include="$(IFS=,; echo "$*")" "$suite" "$root" ||
-        lacks "Debian's $suite cannot be unpacked here" "Can a mirror of it be reached?"
+    mmdebstrap --quiet --architectures=arm64 --variant=extract --include="$(IFS=,; echo "$*")" "$suite" "$root" || {
+        suite_options "$suite"
+        # Only a mirror that cannot be reached is this machine's lack; all else is a fault of ours.
+        apt-get "${SUITE_OPTIONS[@]}" -qq -o APT::Update::Error-Mode=any update 2>/dev/null || lacks "no mirror of Debian's $suite can be reached"
+        fail "Debian's $suite cannot be unpacked here"
+    }
 }
 
 # wheels FOLDER: what serves artifacts on CPython 3.11 for arm64, at the versions that this Python has of it.

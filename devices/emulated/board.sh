@@ -67,12 +67,13 @@ start() {
     device_file "$folder" board "$port"
     local tries
     for tries in $(seq 60); do
+        # Whoever else listens there is not ours.
+        kill -0 "$(cat "$folder/pid")" 2>/dev/null || break
         # QEMU itself takes the connection at once: only a banner is an sshd.
         if (exec 3<>"/dev/tcp/127.0.0.1/$port" && read -r -t 2 -u 3 banner && [[ $banner == SSH-* ]]) 2>/dev/null; then
             echo "$folder/board.yaml"
             return
         fi
-        kill -0 "$(cat "$folder/pid")" 2>/dev/null || break
         sleep 0.5
     done
     fail "the board does not answer on port $port after $tries tries" "$(tail -5 "$folder/qemu.log" "$folder/console.log")"

@@ -33,6 +33,8 @@ start() {
     device_file "$folder" pi "$port"
     local tries
     for tries in $(seq 100); do
+        # Whoever else listens there is not ours.
+        kill -0 "$(cat "$folder/pid")" 2>/dev/null || break
         if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
             echo "$folder/pi.yaml"
             return

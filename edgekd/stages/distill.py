@@ -43,7 +43,7 @@ class Distill(Stage):
 
     accepts: ClassVar[frozenset[str]] = frozenset({"torch"})
     makes: ClassVar[str] = "torch"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     libraries: ClassVar[tuple[str, ...]] = ("torch", "transformers", "accelerate", "tokenizers")
 
     teacher: Source = Field(description="The step that made the teacher; default: the step before")
@@ -53,7 +53,7 @@ class Distill(Stage):
     method: str = Field("tinybert", description="The method of distillation")
     phases: dict[str, dict[str, Any]] = Field({}, description="Fields of the method's phases to set, by phase name")
     epochs: int | None = Field(
-        None, ge=0, description="Epochs of every phase that has any, instead of the method's own (for a quick look)"
+        None, ge=0, description="Epochs of every phase that has any, whatever else is set (for a quick look)"
     )
     augment: Augmentation | None = Field(None, description="Copies of the train split with words replaced")
     general: General | None = Field(None, description="Plain text, for phases that learn from it")
@@ -119,11 +119,11 @@ class Distill(Stage):
         for name in self.phases:
             if name not in known:
                 raise EdgekdError(f"method {self.method} has no phase '{name}'", nearest(name, known))
-        quick = {} if self.epochs is None else {"epochs": self.epochs}
-        return tuple(
-            phase.having({**(quick if phase.epochs else {}), **self.phases.get(phase.name, {})}, ("phases", phase.name))
-            for phase in phases
-        )
+        found = [phase.having(self.phases.get(phase.name, {}), ("phases", phase.name)) for phase in phases]
+        if self.epochs is None:
+            return tuple(found)
+        quick = {"epochs": self.epochs, "min_steps": 0}
+        return tuple(phase.having(quick, ("epochs",)) if phase.epochs else phase for phase in found)
 
     def run(self, job: Job) -> Mapping[str, Any]:
         import torch

@@ -49,11 +49,20 @@ def test_what_it_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     program = tmp_path / "benchmark_model"
     # It came without leave to be run, and talks on standard error.
     program.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\ncat {tmp_path}/output >&2\n')
+    (tmp_path / "tflite").mkdir()
+    names = b"length_16_input_ids length_16_attention_mask length_16_token_type_ids"
+    (tmp_path / "tflite" / "model.tflite").write_bytes(names)
     artifact: Any = SimpleNamespace(path=tmp_path / "tflite", manifest=SimpleNamespace(facts={"lengths": [16, 32]}))
     with Board(Device(name="phone", benchmark_model=program)) as board:
-        told = list(benchmark_model.measure(board, artifact, (1, 4)))
+        told = list(benchmark_model.measure(board, artifact, "tflite", (1, 4)))
+        (tmp_path / "tflite" / "model.tflite").write_bytes(b"length_16_input_ids length_16_attention_mask")
+        list(benchmark_model.measure(board, artifact, "tflite", (2,)))
+        (tmp_path / "tflite" / "model.tflite").write_bytes(b"length_16_input_ids length_16_dictionary")
+        with pytest.raises(EdgekdError, match="tflite reads a dictionary"):
+            next(benchmark_model.measure(board, artifact, "tflite", (1,)))
     assert [(one.length, one.threads) for one in told] == [(16, 1), (16, 4), (32, 1), (32, 4)]
-    last = (tmp_path / "asked").read_text().splitlines()[-1].split()
+    *_, last, _, two = (line.split() for line in (tmp_path / "asked").read_text().splitlines())
+    assert "--input_layer=length_32_input_ids,length_32_attention_mask" in two
     assert f"--graph={tmp_path}/tflite/model.tflite" in last and "--num_threads=4" in last
     assert "--signature_to_run_for=length_32" in last
     assert "--input_layer=length_32_input_ids,length_32_attention_mask,length_32_token_type_ids" in last
@@ -68,4 +77,4 @@ def test_a_program_that_is_not_there_is_told(tmp_path: Path) -> None:
         Board(Device(name="phone", benchmark_model=tmp_path / "none")) as board,
         pytest.raises(EdgekdError, match=r"benchmark_model: .*none is no file"),
     ):
-        next(benchmark_model.measure(board, None, (1,)))  # type: ignore[arg-type]
+        next(benchmark_model.measure(board, None, "x", (1,)))  # type: ignore[arg-type]
