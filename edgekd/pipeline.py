@@ -57,6 +57,8 @@ def attempt(
     tracking = Tracking(track, recipe.name, folder, watcher.say)
     data = Data(recipe.data, recipe.seed)
     planned = plan(recipe, store, runs)
+    with placed(recipe):
+        data.read()  # while what an earlier run left is still whole
     _clear_stale(folder, planned)
     _save_state(folder, recipe, planned)
     found: dict[str, Assessed] = {}
@@ -68,7 +70,7 @@ def attempt(
             sources = {source: found[source].artifact for source in step.sources}
             with (
                 store.lock(item.key, lambda: watcher.say("  another run is making it; waiting")),
-                placed(step),
+                placed(recipe, step),
                 tracking.step(step.id, item.key, item.parts["options"]) as tracked,
             ):
                 made = _make(item, sources, data, store, watcher, tracked)
@@ -93,7 +95,7 @@ def attempt(
         recipe.name,
         when,
         recipe.seed,
-        {**data.fingerprint, "metric": data.metric},
+        {**data.fingerprint, **data.dropped, "metric": data.metric},
         recipe.overrides,
         machine,
         tuple(reports),
