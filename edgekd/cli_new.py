@@ -25,11 +25,12 @@ def recipe(
     source: str, text: tuple[str, ...], label: str, task: str, target: str, device: str, out: Path | None
 ) -> None:
     """Write a commented recipe for a file of your own, and say what in the file to beware of."""
-    from edgekd import new_recipe
+    from edgekd import device_files, new_recipe
     from edgekd.survey import survey
 
     found = survey(source, text, label, task)
     out = out or Path(f"{Path(source).stem}.yaml")
+    device_files.load(device, out.parent)
     new_recipe.write(out, source, found, target, device)
     click.echo(f"{out}: {found.task} of {' and '.join(found.text)}, label {found.label}, {found.rows} rows")
     for line in found.advice:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from edgekd import embedded, hub
 from edgekd.data_options import DataOptions
 from edgekd.errors import EdgekdError
-from edgekd.tables import Tables, checked_bytes, find, from_files, from_hub
+from edgekd.tables import Tables, check_columns, check_files, checked_bytes, find, from_files, from_hub
 from edgekd.task import Task
 
 if TYPE_CHECKING:
@@ -68,9 +68,8 @@ class Data:
     @cached_property
     def fingerprint(self) -> dict[str, Any]:
         """What the rows are, for cache keys and reports: never where they lie."""
-        chosen = self.options.model_dump(
-            mode="json", exclude={"source", "revision", "preset", "metric"}, exclude_none=True
-        )
+        unsaid = {"source", "revision", "preset", "metric", *(["empty"] if self.options.empty == "refuse" else [])}
+        chosen = self.options.model_dump(mode="json", exclude=unsaid, exclude_none=True)
         source = self.options.source
         if embedded.is_embedded(source):
             return {**chosen, "source": source, "version": embedded.module(source).VERSION, "seed": self.seed}
@@ -82,6 +81,20 @@ class Data:
             for role, file in find(self.options).items()
         }
         return {**chosen, "source": "files", "sha256": files, "seed": self.seed}
+
+    def check(self) -> None:
+        """Raises EdgekdError where the source is not there or, of a local one, lacks a column."""
+        if self.fingerprint["source"] == "files":
+            check_files(self.options)
+
+    def read(self) -> None:
+        """Read both splits. Raises EdgekdError for the first row that is wrong."""
+        _ = self.train, self.dev
+
+    @property
+    def dropped(self) -> dict[str, Any]:
+        """For reports: how many rows of each split were left out, where they are."""
+        return {"dropped": dict(self._tables.dropped)} if self.options.empty == "drop" else {}
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
@@ -183,5 +196,9 @@ class Data:
             tables = from_hub(options, self.fingerprint["commit"])
         else:
             tables = from_files(options, self.seed)
-        tables.check((options.label, *options.text))
+        for role in ("train", "dev"):
+            check_columns(tables.place(role, -1), tables[role], options)
+        wanted = (options.label, *options.text)
+        tables = tables.filled(wanted) if options.empty == "drop" else tables
+        tables.check(wanted)
         return tables

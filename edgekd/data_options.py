@@ -40,6 +40,9 @@ class DataOptions(Options):
     metric: str | None = Field(None, description="The score that counts; default: the task's own")
     columns: tuple[str, ...] | None = Field(None, description="Column names of files that have no header line")
     quoting: Literal["auto", "none"] = Field("auto", description="'none' reads quotation marks in CSV/TSV as text")
+    empty: Literal["refuse", "drop"] = Field(
+        "refuse", description="Rows without a text or a label: 'refuse' stops there, 'drop' leaves them out"
+    )
     splits: Splits = Field(Splits(), description="Names of the source's train and dev splits")
     dev_fraction: float = Field(0.1, gt=0, lt=1, description="Share held out for dev where the source has one split")
     max_length: int = Field(128, ge=8, le=512, description="Longest input in tokens; longer ones are cut")
@@ -54,6 +57,8 @@ class DataOptions(Options):
         """Defaults that depend on the source: an embedded corpus declares its own, a preset is GLUE's."""
         if not isinstance(given, Mapping) or not isinstance(source := given.get("source", glue.REPOSITORY), str):
             return given
+        if isinstance(given.get("text"), str):
+            given = {**given, "text": [given["text"]]}
         preset, config = given.get("preset"), given.get("config")
         if preset is None and source == glue.REPOSITORY and config in glue.PRESETS:
             preset = config

@@ -38,6 +38,7 @@ def text(name: str, source: str, found: Survey, target: str, device: str) -> str
     epochs = 3 if found.rows > 5000 else 5 if found.rows > 1000 else 10
     data: dict[str, Any] = {"source": source, "text": list(found.text), "label": found.label, "task": found.task}
     data |= {"metric": found.metric, "max_length": found.max_length}
+    data |= {"empty": "drop"} if found.gaps else {}
     flow = yaml.safe_dump(data, default_flow_style=True, sort_keys=False, allow_unicode=True, width=1000).strip()
     teacher = _MULTILINGUAL if found.foreign else _ENCODER
     lines = [

@@ -57,6 +57,8 @@ def attempt(
     tracking = Tracking(track, recipe.name, folder, watcher.say)
     data = Data(recipe.data, recipe.seed)
     planned = plan(recipe, store, runs)
+    with placed(recipe):
+        data.read()  # now, and not when the first step needs it
     found: dict[str, Assessed] = {}
     reports: list[StepReport] = []
     # What an earlier run left stays whole until this one has made something: it may be stopped, or fail, before that.
@@ -80,7 +82,7 @@ def attempt(
             sources = {source: found[source].artifact for source in step.sources}
             with (
                 store.lock(item.key, lambda: watcher.say("  another run is making it; waiting")),
-                placed(step),
+                placed(recipe, step),
                 tracking.step(step.id, item.key, item.parts["options"]) as tracked,
             ):
                 made = _make(item, sources, data, store, watcher, tracked)
@@ -109,7 +111,7 @@ def attempt(
         recipe.name,
         when,
         recipe.seed,
-        {**data.fingerprint, "metric": data.metric},
+        {**data.fingerprint, **data.dropped, "metric": data.metric},
         recipe.overrides,
         machine,
         tuple(reports),

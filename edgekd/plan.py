@@ -33,8 +33,13 @@ class Planned:
 
 
 def plan(recipe: Recipe, store: Store, runs: Path) -> list[Planned]:
-    """Each step's key, and whether its artifact is there. Runs nothing, and loads neither torch nor a runtime."""
+    """Each step's key, and whether its artifact is there. Runs nothing, and loads neither torch nor a runtime.
+
+    Raises EdgekdError where the data are not there, or a local source lacks a column.
+    """
     data = Data(recipe.data, recipe.seed)
+    with placed(recipe):
+        data.check()
     try:
         before = json.loads((runs / recipe.name / STATE).read_text())
     except (FileNotFoundError, NotADirectoryError, ValueError):
@@ -42,7 +47,7 @@ def plan(recipe: Recipe, store: Store, runs: Path) -> list[Planned]:
     planned: list[Planned] = []
     keys: dict[str, str] = {}
     for step in recipe.steps:
-        with placed(step):
+        with placed(recipe, step):
             parts: dict[str, Any] = {
                 "stage": step.stage.name(),
                 "version": type(step.stage).version,
@@ -77,9 +82,10 @@ def _changes(before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> tuple[
 
 
 @contextmanager
-def placed(step: Step) -> Iterator[None]:
-    """Give an error without a place the place of its step."""
+def placed(recipe: Recipe, step: Step | None = None) -> Iterator[None]:
+    """Give an error without a place the one of the field of `data` that it knows to be wrong, or that of its step."""
     try:
         yield
     except EdgekdError as error:
-        raise error.at(step.where) from error.__cause__
+        where = recipe.place(error.path) if error.path[:1] == ("data",) else step.where if step else ""
+        raise error.at(where) from error.__cause__

@@ -1,7 +1,7 @@
 """YAML to Recipe. Every error says file:line:column, what was wrong, and the nearest valid name."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A validated recipe. `overrides` are those of the offline block that applied."""
+    """A validated recipe. `overrides` are those of the offline block that applied, `places` where its fields stand."""
 
     name: str
     data: DataOptions
@@ -48,6 +48,11 @@ class Recipe:
     steps: tuple[Step, ...]
     devices: tuple[Device, ...]
     overrides: tuple[str, ...]
+    places: Marks = field(default_factory=dict, compare=False, repr=False)
+
+    def place(self, path: tuple[int | str, ...]) -> str:
+        """file:line:column of a field, or of the nearest above it that the file has."""
+        return _deepest(self.places, path)
 
     @classmethod
     def read(cls, path: Path | str, settings: Sequence[str] = (), online: bool | None = None) -> "Recipe":
@@ -145,7 +150,7 @@ def _build(given: tuple[dict[str, Any], Marks], overrides: tuple[str, ...], path
         except EdgekdError as error:
             raise error.at(marks.get(("devices", number), marks.get(("devices",), top))) from None
     _check_budgets(steps, loaded, marks)
-    return Recipe(name, data, seed, tuple(steps), tuple(loaded), overrides)
+    return Recipe(name, data, seed, tuple(steps), tuple(loaded), overrides, marks)
 
 
 def _check_budgets(steps: Sequence[Step], devices: Sequence[Device], marks: Marks) -> None:

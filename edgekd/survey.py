@@ -4,11 +4,11 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
 from edgekd.data_options import DataOptions
 from edgekd.errors import EdgekdError, nearest
-from edgekd.tables import Table, Tables, from_files
+from edgekd.tables import Table, Tables, empty, from_files
 
 _LABEL_NAMES = ("label", "labels", "target", "class", "category", "sentiment", "stars", "rating", "score")
 _MOST_LABELS = 50  # distinct values, above which words are taken for texts
@@ -30,6 +30,7 @@ class Survey:
     max_length: int
     rows: int
     foreign: bool
+    gaps: bool  # rows without a text or a label, which the recipe leaves out
     advice: tuple[str, ...]
 
 
@@ -38,6 +39,8 @@ def survey(source: str, text: Sequence[str] = (), label: str = "", task: str = "
 
     Raises EdgekdError where it cannot be read, a column is not there, or nothing in it looks like a text or a label.
     """
+    if not Path(source).expanduser().exists():
+        raise EdgekdError(f"no such file or folder: {source}", "Name another: --data FILE.")
     options = DataOptions(source=source, text=tuple(text) or ("text",), label=label or "label")
     tables = from_files(options, 42)
     table = tables.train
@@ -46,20 +49,33 @@ def survey(source: str, text: Sequence[str] = (), label: str = "", task: str = "
             raise EdgekdError(f"{source} has no column '{name}'", nearest(name, table))
     label = label or _label(source, table, text)
     text = tuple(text) or (_text(source, table, label),)
-    cells = [str(cell).strip() for cell in table[label] if not _empty(cell)]
+    cells = [str(cell).strip() for cell in table[label] if not empty(cell)]
     if not cells:
         raise EdgekdError(f"column '{label}' of {source} is empty", "Name another: --label COLUMN.")
+    gaps = list(_missing(tables, (*text, label)))
+    table = tables.filled((*text, label)).train
+    if not table[label]:
+        raise EdgekdError(f"no row of {source} has a text and a label", "Name other columns: --text, --label.")
+    cells = [str(cell).strip() for cell in table[label]]
     counts = Counter(cells)
     task = task or ("regression" if _measured(cells) else "classification")
     metric = "accuracy" if len(counts) == 2 and not _uneven(counts) else "macro_f1"
     tokens = _tokens(table, text)
     length = next((size for size in _LENGTHS if size >= tokens[int(0.98 * (len(tokens) - 1))]), _LENGTHS[-1])
     foreign = _foreign(table, text)
-    advice = [*_missing(tables, (*text, label)), *_texts(tokens, length, foreign)]
+    advice = [*gaps, *_texts(tokens, length, foreign)]
     if task == "classification":
         advice += _labels(counts)
     return Survey(
-        text, label, task, "pearson" if task == "regression" else metric, length, len(tokens), foreign, tuple(advice)
+        text=text,
+        label=label,
+        task=task,
+        metric="pearson" if task == "regression" else metric,
+        max_length=length,
+        rows=len(tokens),
+        foreign=foreign,
+        gaps=bool(gaps),
+        advice=tuple(advice),
     )
 
 
@@ -69,6 +85,9 @@ def _label(source: str, table: Table, text: Sequence[str]) -> str:
     named = [name for wanted in _LABEL_NAMES for name in others if name.lower() == wanted]
     few = sorted((len(set(map(str, table[name]))), name) for name in others)
     found = named or [name for count, name in few if 1 < count <= min(_MOST_LABELS, len(table[name]) // 2)]
+    if not found and (same := [name for count, name in few if count == 1]):
+        problem = f"the only label is '{table[same[0]][0]}', in column '{same[0]}' of {source}"
+        raise EdgekdError(problem, "A classification needs two; or name another column: --label COLUMN.")
     if not found:
         raise EdgekdError(f"no column of {source} looks like a label", f"Name it: --label, one of {', '.join(table)}.")
     return found[0]
@@ -111,11 +130,11 @@ def _uneven(counts: Counter[str]) -> bool:
 def _missing(tables: Tables, columns: Sequence[str]) -> Iterator[str]:
     for name in columns:
         for role in ("train", "dev"):
-            if found := [row for row, cell in enumerate(tables[role].get(name, [])) if _empty(cell)]:
+            if found := [row for row, cell in enumerate(tables[role].get(name, [])) if empty(cell)]:
                 where = tables.place(role, found[0])
                 yield (
-                    f"column '{name}' has no value in {len(found)} rows of {role}, the first at {where}: a run stops "
-                    "there. Fill them in, or drop these rows."
+                    f"column '{name}' has no value in {len(found)} rows of {role}, the first at {where}: they are left "
+                    "out (empty: drop). Fill them in, or let a run stop there (empty: refuse)."
                 )
 
 
@@ -137,7 +156,3 @@ def _labels(counts: Counter[str]) -> Iterator[str]:
         name, most = counts.most_common(1)[0]
         share = most / counts.total()
         yield f"labels are uneven, always '{name}' would be right in {share:.0%}: macro_f1 counts every label alike."
-
-
-def _empty(cell: Any) -> bool:
-    return cell is None or cell != cell or not str(cell).strip()

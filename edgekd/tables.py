@@ -1,25 +1,22 @@
 """Reading rows: files by the library `datasets`, and data sets of the Hugging Face hub, as columns of cells."""
 
 import csv
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from edgekd import columns, receipts
+from edgekd import columns, delimited, receipts
 from edgekd.data_options import SUFFIXES, DataOptions
 from edgekd.errors import EdgekdError, nearest
 from edgekd.task import TASKS
 
+if TYPE_CHECKING:
+    from datasets import Dataset
+
 Table = Mapping[str, list[Any]]
-# Reader of `datasets` and its options, by the file's ending.
-_READERS: dict[str, tuple[str, dict[str, Any]]] = {
-    ".csv": ("csv", {}),
-    ".tsv": ("csv", {"delimiter": "\t"}),
-    ".jsonl": ("json", {}),
-    ".json": ("json", {}),
-    ".parquet": ("parquet", {}),
-}
+# Reader of `datasets` by the file's ending.
+_READERS = {".csv": "csv", ".tsv": "csv", ".jsonl": "json", ".json": "json", ".parquet": "parquet"}
 # Names under which a folder keeps a split, most usual first.
 _STEMS = {"train": ("train", "training"), "dev": ("dev", "validation", "valid", "eval", "test")}
 
@@ -32,24 +29,64 @@ class Tables:
     dev: Table
     place: Callable[[str, int], str]
     names: tuple[str, ...] = ()
+    dropped: Mapping[str, int] = field(default_factory=dict)
 
     def __getitem__(self, role: str) -> Table:
         return {"train": self.train, "dev": self.dev}[role]
 
-    def check(self, columns: tuple[str, ...]) -> None:
-        """Raises EdgekdError at the first column that is missing, empty split, or empty cell."""
+    def filled(self, columns: Sequence[str]) -> "Tables":
+        """Without the rows that have an empty cell in one of these columns, which are there."""
+        kept = {
+            role: [
+                row
+                for row, cells in enumerate(zip(*(self[role][column] for column in columns), strict=True))
+                if not any(map(empty, cells))
+            ]
+            for role in ("train", "dev")
+        }
+        train, dev = ({name: [cells[row] for row in kept[role]] for name, cells in self[role].items()} for role in kept)
+        dropped = {role: len(self[role][columns[0]]) - len(rows) for role, rows in kept.items()}
+
+        def place(role: str, row: int) -> str:
+            return self.place(role, row if row < 0 else kept[role][row])
+
+        return replace(self, train=train, dev=dev, place=place, dropped=dropped)
+
+    def check(self, columns: Sequence[str]) -> None:
+        """Raises EdgekdError at the first empty split, or empty cell of these columns, which are there."""
         for role in ("train", "dev"):
             table = self[role]
-            for column in columns:
-                if column not in table:
-                    raise EdgekdError(f"{role} has no column '{column}'", nearest(column, table), self.place(role, -1))
             if not table[columns[0]]:
                 raise EdgekdError(f"{role} has no rows", "Name a source with rows.", self.place(role, -1))
             for column in columns:
                 missing = next((row for row, cell in enumerate(table[column]) if cell is None or cell != cell), None)
                 if missing is not None:
                     where = self.place(role, missing)
-                    raise EdgekdError(f"column '{column}' has no value", "Fill it in, or drop the row.", where)
+                    raise EdgekdError(f"column '{column}' has no value", _FILL_IN, where)
+
+
+_FILL_IN = "Fill it in, or leave all such rows out: data.empty: drop."
+
+
+def empty(cell: Any) -> bool:
+    """Whether a cell holds nothing, or white space."""
+    return cell is None or cell != cell or (isinstance(cell, str) and not cell.strip())
+
+
+def check_columns(told: str, known: Iterable[str], options: DataOptions) -> None:
+    """Raises EdgekdError, which knows the option, where a column of the text or the label is none of `told`'s."""
+    names = list(known)
+    fields: list[tuple[tuple[int | str, ...], str]] = [(("text", at), name) for at, name in enumerate(options.text)]
+    for path, column in [*fields, (("label",), options.label)]:
+        if column not in names:
+            hint = f"{nearest(column, names)} Set data.{path[0]}.".strip()
+            raise EdgekdError(f"{told} has no column '{column}'", hint, path=("data", *path))
+
+
+def check_files(options: DataOptions) -> None:
+    """As `check_columns`, of each file of a local source; of delimited text no more is looked at than its header."""
+    for file in find(options).values():
+        check_columns(str(file), _names(file, options), options)
 
 
 def from_hub(options: DataOptions, commit: str) -> Tables:
@@ -72,7 +109,11 @@ def from_hub(options: DataOptions, commit: str) -> Tables:
     feature = loaded[options.splits.train or "train"].features.get(options.label)
     feature = getattr(feature, "feature", feature)  # of each of a list's entries
     names = tuple(feature.names) if isinstance(feature, ClassLabel) else ()
-    return Tables(parts[0], parts[1], lambda role, row: f"{options.source}, {role} row {row + 1}", names)
+
+    def place(role: str, row: int) -> str:
+        return f"{options.source}, {role}" + (f" row {row + 1}" if row >= 0 else "")
+
+    return Tables(parts[0], parts[1], place, names)
 
 
 def from_files(options: DataOptions, seed: int) -> Tables:
@@ -100,7 +141,8 @@ def find(options: DataOptions) -> dict[str, Path]:
     """role -> file of a local source; no 'dev' where one file holds all rows."""
     root = Path(options.source).expanduser()
     if not root.exists():
-        raise EdgekdError(f"no such file or folder: {root}", "Set data.source.")
+        seen = "" if root.is_absolute() else f", seen from {Path.cwd()}"
+        raise EdgekdError(f"no such file or folder: {root}{seen}", "Set data.source.", path=_SOURCE)
     if root.is_file():
         _reader(root)
         return {"train": root}
@@ -112,26 +154,15 @@ def find(options: DataOptions) -> dict[str, Path]:
             found[role] = file
         elif wanted:
             there = [entry.stem for entry in root.iterdir() if entry.suffix in SUFFIXES]
-            raise EdgekdError(f"{root} holds no split '{wanted}'", nearest(wanted, there))
+            path = ("data", "splits", role)
+            raise EdgekdError(f"{root} holds no split '{wanted}'", nearest(wanted, there), path=path)
     if "train" not in found:
-        raise EdgekdError(f"{root} holds no train file", f"Name one train{', train'.join(SUFFIXES)}.")
+        hint = f"Name one train{', train'.join(SUFFIXES)}."
+        raise EdgekdError(f"{root} holds no train file", hint, path=_SOURCE)
     return found
 
 
-def _check_width(file: Path, settings: Mapping[str, Any]) -> None:
-    """The first row must be as wide as the header: the reader would take a cell too many as a row's number."""
-    with file.open(newline="", encoding="utf-8") as stream:
-        rows = csv.reader(
-            stream, delimiter=settings.get("delimiter", ","), quoting=settings.get("quoting", csv.QUOTE_MINIMAL)
-        )
-        header = settings.get("names") or next(rows, [])
-        first = next((row for row in rows if row), header)
-        if len(first) != len(header):
-            raise EdgekdError(
-                f"{len(first)} cells in this row, {len(header)} columns",
-                "Check 'columns', the separator and the quotation marks.",
-                f"{file}:{rows.line_num}",
-            )
+_SOURCE = ("data", "source")
 
 
 def checked_bytes(file: Path) -> bytes:
@@ -139,9 +170,9 @@ def checked_bytes(file: Path) -> bytes:
     try:
         content = file.read_bytes()
     except OSError as error:
-        raise EdgekdError(f"cannot be read: {error.strerror}", "Set data.source.", str(file)) from None
+        raise EdgekdError(f"cannot be read: {error.strerror}", "Check its permissions.", str(file)) from None
     if not content.strip():
-        raise EdgekdError("the file is empty", "Set data.source to a file with rows.", str(file))
+        raise EdgekdError("the file is empty", "Name a file with rows.", str(file))
     if file.suffix != ".parquet":
         try:
             content.decode()
@@ -174,10 +205,20 @@ def _hold_out(table: Table, share: float, seed: int) -> tuple[dict[str, dict[str
     return parts, kept
 
 
-def _reader(file: Path) -> tuple[str, dict[str, Any]]:
+def _reader(file: Path) -> str:
     if file.suffix not in SUFFIXES:
-        raise EdgekdError(f"{file}: files ending in '{file.suffix}' are not read", nearest(file.suffix, SUFFIXES))
-    return _READERS.get(file.suffix, ("", {}))
+        hint = nearest(file.suffix, SUFFIXES)
+        raise EdgekdError(f"{file}: files ending in '{file.suffix}' are not read", hint, path=_SOURCE)
+    return _READERS.get(file.suffix, "")
+
+
+def _names(file: Path, options: DataOptions) -> Iterable[str]:
+    """The names of a file's columns."""
+    if _reader(file) == "csv":
+        return delimited.header(file, _delimited(file, options))
+    return (
+        _read(file, options) if file.suffix in columns.SUFFIXES or options.preset else _load(file, options).column_names
+    )
 
 
 def _read(file: Path, options: DataOptions) -> dict[str, list[Any]]:
@@ -185,29 +226,44 @@ def _read(file: Path, options: DataOptions) -> dict[str, list[Any]]:
     checked_bytes(file)
     if file.suffix in columns.SUFFIXES:
         return columns.read(file)
-    from datasets import Dataset, disable_progress_bars
+    table = _load(file, options)
+    read = {name: list(table[name]) for name in table.column_names}
+    return receipts.marked(read) if options.preset == "sroie" else read
 
-    disable_progress_bars()
-    kind, settings = _reader(file)
+
+def _delimited(file: Path, options: DataOptions) -> dict[str, Any]:
+    """How pandas is to read delimited text."""
+    # keep_default_na off: "NA", "null" and "None" are words of a sentence, not missing cells.
+    settings: dict[str, Any] = {
+        "delimiter": delimited.separator(file),
+        "keep_default_na": False,
+        "na_values": [""],
+    }
+    if options.quoting == "none":
+        settings["quoting"] = csv.QUOTE_NONE
+    if options.columns:
+        settings["names"] = list(options.columns)
+    # As written: "007" is no 7, and a label 1 no 1.0.
+    kept = options.text if TASKS.get(options.task).continuous() else (*options.text, options.label)
+    return {**settings, "converters": dict.fromkeys(kept, str)}
+
+
+def _load(file: Path, options: DataOptions) -> "Dataset":
+    import datasets
+
+    datasets.disable_progress_bars()
+    datasets.logging.set_verbosity(datasets.logging.CRITICAL)  # what goes wrong is raised, and told once
+    kind, settings = _reader(file), dict[str, Any]()
     if kind == "csv":
-        # keep_default_na off: "NA", "null" and "None" are words of a sentence, not missing cells.
-        settings = {**settings, "keep_default_na": False, "na_values": [""]}
-        if options.quoting == "none":
-            settings["quoting"] = csv.QUOTE_NONE
-        if options.columns:
-            settings["names"] = list(options.columns)
-        _check_width(file, settings)
-        # As written: "007" is no 7, and a label 1 no 1.0.
-        kept = options.text if TASKS.get(options.task).continuous() else (*options.text, options.label)
-        settings["converters"] = dict.fromkeys(kept, str)
+        settings = _delimited(file, options)
+        delimited.check_width(file, settings)
     try:
-        table = getattr(Dataset, f"from_{kind}")(str(file), keep_in_memory=True, **settings)
+        table: Dataset = getattr(datasets.Dataset, f"from_{kind}")(str(file), keep_in_memory=True, **settings)
     except Exception as error:  # pandas, pyarrow and datasets each raise their own
         if "corresponds to no data" in str(error):
-            raise EdgekdError("the file has no rows", "Set data.source to a file with rows.", str(file)) from None
+            raise EdgekdError("the file has no rows", "Name a file with rows.", str(file)) from None
         cause = error.__cause__ or error
         raise EdgekdError(
             f"cannot be read as {kind}: {cause}", "Check the file's form, 'columns' and 'quoting'.", str(file)
         ) from None
-    read = {name: list(table[name]) for name in table.column_names}
-    return receipts.marked(read) if options.preset == "sroie" else read
+    return table

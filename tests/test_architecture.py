@@ -34,6 +34,7 @@ FLOORS = [
         "tagging",
         "viterbi",
         "columns",
+        "delimited",
         "receipts",
         "testing",
         "onnx_graph",

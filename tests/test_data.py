@@ -87,7 +87,7 @@ def test_regression_on_pairs(tmp_path: Path) -> None:
         (b"", {}, "train.csv: the file is empty"),
         (b"sentence,label\n", {}, "train.csv: the file has no rows"),
         (b"sentence,label\ngood,a\nbad \xe9t\xe9,b\n", {}, r"train.csv:3:5: byte 0xe9 is not UTF-8"),
-        (b"text,label\nx,a\ny,b\n", {}, "train has no column 'sentence'"),
+        (b"text,label\nx,a\ny,b\n", {}, "train.csv has no column 'sentence'"),
         (b"sentence,label\nx,a,note\ny,b,note\n", {}, r"train.csv:2: 3 cells in this row, 2 columns"),
         (b"sentence,label\nx,a\ny,a\nz,a\nw,a\n", {}, "the only label is 'a'"),
         (b"sentence,label\nx,1\ny,2\nz,0\n", {"labels": ["1", "2"]}, r"train.csv:4: label '0' is none of 1, 2"),
@@ -95,15 +95,50 @@ def test_regression_on_pairs(tmp_path: Path) -> None:
         (b"sentence,label\nx,a\ny,c\nz,a\n", {"labels": ["a", "b"]}, r"train.csv:3: label 'c' is none of a, b"),
         (b"sentence,label\nx,a\ny,\nz,b\n", {}, r"train.csv:3: column 'label' has no value"),
         (b"sentence,label\nx,1\ny,two\nz,3\n", {"task": "regression"}, r"train.csv:3: 'two' is not a finite number"),
+        (b"sentence,label\nx,a\ny,b\nz, a comma,a\n", {}, r"train.csv:4: 3 cells in this row, 2 columns"),
         (b'sentence,label\nx,a\n"y,b\nz,a\n', {}, "cannot be read as csv"),
+        (b"sentence,label\n" + b"".join(b"x,%d\n" % row for row in range(100)), {}, "99 labels in 99 rows"),
     ],
 )
-def test_bad_files(tmp_path: Path, content: bytes, more: dict[str, Any], expected: str) -> None:
+def test_bad_files(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], content: bytes, more: dict[str, Any], expected: str
+) -> None:
     file = tmp_path / "train.csv"
     file.write_bytes(content)
     with pytest.raises(EdgekdError, match=expected):
         read = data(file, **{"dev_fraction": 0.01, **more})
         assert read.fingerprint and read.labels is not None and len(read.train) and len(read.dev)
+    assert capfd.readouterr().err == ""  # no library tells it beside
+
+
+def test_rows_with_an_empty_cell_are_left_out_where_one_asks(tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_text("sentence,label\none,a\n,b\n  ,b\ntwo,\nthree,b\nfour,c\n")
+    (tmp_path / "dev.csv").write_text("sentence,label\nfive,a\nsix,b\n")
+    with pytest.raises(EdgekdError, match=r"train.csv:\d: column '.*' has no value") as error:
+        data(tmp_path).read()
+    assert "data.empty: drop" in error.value.hint
+    read = data(tmp_path, empty="drop")
+    assert read.train.texts == (("one",), ("three",), ("four",)) and read.labels == ("a", "b", "c")
+    assert read.dropped == {"dropped": {"train": 3, "dev": 0}} and data(tmp_path).dropped == {}
+    assert read.fingerprint == {**data(tmp_path).fingerprint, "empty": "drop"}  # else keys stay as they are
+    with pytest.raises(EdgekdError, match=r"train.csv:7: label 'c' is none of a, b"):
+        data(tmp_path, empty="drop", labels=["a", "b"]).read()
+
+
+@pytest.mark.parametrize("mark", [";", "\t"])
+def test_a_csv_may_have_another_separator(tmp_path: Path, mark: str) -> None:
+    rows = "".join(f"well, {number}{mark}{'ab'[number % 2]}\n" for number in range(20))
+    (tmp_path / "train.csv").write_text(f"\ufeffsentence{mark}label\n{rows}", encoding="utf-8")
+    read = data(tmp_path / "train.csv")
+    read.check()
+    assert read.labels == ("a", "b") and ("well, 7",) in {*read.train.texts, *read.dev.texts}
+
+
+def test_long_lists_of_labels_are_cut(tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_text("sentence,label\nx,nine\ny,l1\nz,l2\n")
+    with pytest.raises(EdgekdError, match=r"label 'nine' is none of l0, l1, .*, l9 ... and 1,090 more$") as error:
+        data(tmp_path / "train.csv", labels=[f"l{number}" for number in range(1100)]).read()
+    assert len(str(error.value)) < 300
 
 
 def test_missing_places(tmp_path: Path) -> None:

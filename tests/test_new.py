@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from edgekd import new_recipe
+from edgekd.data import Data
 from edgekd.errors import EdgekdError
 from edgekd.new_recipe import TARGETS
 from edgekd.recipe import Recipe
@@ -53,13 +55,44 @@ def test_what_to_beware_of_is_said(tmp_path: Path) -> None:
     found = survey(str(write_csv(tmp_path / "hard.csv", rows)))
     said = "\n".join(found.advice)
     assert found.metric == "macro_f1" and found.max_length == 512 and found.foreign
-    assert "column 'text' has no value in 1 rows" in said and "hard.csv:102" in said
-    for part in ("135 rows are few", "longer than max_length, 512", "multilingual", "'rare' (", "always 'usual'"):
+    assert "column 'text' has no value in 1 rows" in said and "hard.csv:102" in said and "empty: drop" in said
+    new_recipe.write(tmp_path / "hard.yaml", str(tmp_path / "hard.csv"), found, "onnx", "local")
+    written = Data(Recipe.read(tmp_path / "hard.yaml", online=True).data)
+    assert len(written.train) == found.rows and sum(written.dropped["dropped"].values()) == 1
+    for part in (
+        f"{found.rows} rows are few",
+        "longer than max_length, 512",
+        "multilingual",
+        "'rare' (",
+        "always 'usual'",
+    ):
         assert part in said, part
     only = survey(
         str(write_csv(tmp_path / "only.csv", [{"text": f"a {number}", "label": "x"} for number in range(50)]))
     )
     assert any("the only label is 'x'" in line for line in only.advice)
+
+
+def test_what_cannot_be_is_said_and_nothing_written(
+    edgekd: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    data, out = reviews(tmp_path / "my.csv"), tmp_path / "my.yaml"
+    code, _, err = edgekd("new", "recipe", "--data", data, "--out", out, "--device", "lokal")
+    assert code == 1 and "unknown device 'lokal'" in err and "Did you mean 'local'?" in err and not out.exists()
+    code, _, err = edgekd("new", "recipe", "--data", tmp_path / "nope.csv")
+    assert code == 1 and "no such file or folder" in err and "--data" in err and "data.source" not in err
+    same = write_csv(tmp_path / "same.csv", [{"words": f"text {row}", "verdict": "good"} for row in range(50)])
+    with pytest.raises(EdgekdError, match="the only label is 'good', in column 'verdict'"):
+        survey(str(same))
+
+
+def test_a_file_with_semicolons(tmp_path: Path) -> None:
+    file = tmp_path / "my.csv"
+    file.write_text(
+        "review;verdict\n" + "".join(f"long, and {row};{'no' if row % 2 else 'yes'}\n" for row in range(60))
+    )
+    found = survey(str(file))
+    assert (found.text, found.label, found.gaps) == (("review",), "verdict", False)
 
 
 @pytest.mark.slow

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from edgekd.errors import EdgekdError, nearest
+from edgekd.errors import EdgekdError, listed, nearest
 from edgekd.examination import Calibration, Group
 from edgekd.task import Task
 
@@ -46,6 +46,9 @@ def _macro_f1(predicted: "NDArray[Any]", true: "NDArray[Any]") -> float:
     return float(f1_score(true, predicted, average="macro", zero_division=0.0))
 
 
+_MANY = 50  # labels, above which one a row is taken for a column of another kind
+
+
 class Classification(Task):
     problem_type = "single_label_classification"
     default_metric = "accuracy"
@@ -58,6 +61,11 @@ class Classification(Task):
         found = tuple(names) or tuple(sorted({str(cell).strip() for cell in cells}))
         if len(found) < 2:
             raise EdgekdError(f"the only label is {found[0]!r}", "A classification needs two: check data.label.")
+        if not names and len(found) > max(_MANY, 0.9 * len(cells)):
+            raise EdgekdError(
+                f"{len(found):,} labels in {len(cells):,} rows: nearly every row has its own",
+                "Is data.label right? If it is, name the labels in data.labels.",
+            )
         return found
 
     def read(
@@ -72,7 +80,7 @@ class Classification(Task):
             return int(text)
         if text in labels:
             return labels.index(text)
-        raise EdgekdError(f"label {text!r} is none of {', '.join(labels)}", nearest(text, labels))
+        raise EdgekdError(f"label {text!r} is none of {listed(labels)}", nearest(text, labels))
 
     def predictions(self, logits: "Floats") -> "NDArray[Any]":
         found: NDArray[Any] = logits.argmax(axis=1)

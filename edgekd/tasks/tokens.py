@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from edgekd import tagging, words
-from edgekd.errors import EdgekdError, nearest
+from edgekd.errors import EdgekdError, listed, nearest
 from edgekd.tagging import Entity, Scheme
 from edgekd.task import Task
 
@@ -94,7 +94,7 @@ class Tokens(Task):
         numbers = {name: number for number, name in enumerate(labels)}
         tags = Scheme.of(labels).tags(covered, len(parts))
         if unknown := next((tag for tag in tags if tag not in numbers), None):
-            raise EdgekdError(f"tag {unknown!r} is none of {', '.join(labels)}", nearest(unknown, labels))
+            raise EdgekdError(f"tag {unknown!r} is none of {listed(labels)}", nearest(unknown, labels))
         if not tags:
             raise EdgekdError("the row has no word", "Drop it.")
         return (text,), [numbers[tag] for tag in tags]
