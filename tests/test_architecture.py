@@ -121,6 +121,7 @@ FLOORS = [
         "schema",
         "plan",
         "predicting",
+        "asking",
         "selftest",
         "explaining",
         "bundle_card",
