@@ -37,6 +37,14 @@ def test_a_refused_artifact_ends_with_1(edgekd: Callable[..., tuple[int, str, st
     assert code == 1 and "recipe.yaml:12:5: 'onnx' is refused" in err and "Report: " in out
 
 
+@pytest.mark.parametrize(("place", "told"), [("/etc/passwd", "is no folder"), ("/proc/x", "cannot be made there")])
+def test_what_cannot_be_a_folder_of_runs(
+    edgekd: Callable[..., tuple[int, str, str]], ran: Ran, place: str, told: str
+) -> None:
+    code, _, err = edgekd("run", ran.recipe, "--runs", place)
+    assert code == 1 and err.startswith("error: ") and place in err and told in err and "Choose" in err
+
+
 def test_report(edgekd: Callable[..., tuple[int, str, str]], ran: Ran, tmp_path: Path) -> None:
     assert edgekd("report", ran.folder)[1] == (ran.folder / "report.md").read_text()
     assert json.loads(edgekd("report", ran.folder, "--format", "json")[1]) == ran.json
