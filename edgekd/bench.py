@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from edgekd import benchmark_model, measure
-from edgekd.artifact import Artifact
+from edgekd.artifact import MANIFEST, Artifact
 from edgekd.board import Board
 from edgekd.data import Data
 from edgekd.device import Device
 from edgekd.errors import EdgekdError
 from edgekd.report import Gate, Timing
 from edgekd.runtime import serving
+from edgekd.tables import decoded
 from edgekd.task import TASKS
 from edgekd.tokens import Encoded
 
@@ -44,12 +45,14 @@ def texts(folder: Path, file: Path | None) -> measure.Texts:
     Raises EdgekdError, with what to give, where there is neither.
     """
     if file is not None:
-        lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+        lines = [line.strip() for line in decoded(file, file.read_bytes()).splitlines() if line.strip()]
         if not lines:
             raise EdgekdError(f"{file} holds no line of text", "Write one text a line; a tab between two of a pair.")
         return [tuple(line.split("\t")) for line in lines]
     from edgekd.recipe import load
 
+    if not (folder / MANIFEST).is_file():
+        Artifact.load(folder)  # tells which artifacts lie there
     recipe = folder.absolute().parent / "recipe.yaml"  # as it ran, beside the links to its steps
     if not recipe.is_file():
         raise EdgekdError(f"{folder} is no step of a run", "Give texts of your own: --texts FILE, one a line.")

@@ -8,6 +8,7 @@ from edgekd.bench import Benched
 from edgekd.benchmark_model import Told
 from edgekd.report import FEWEST, Percentile, Timing
 
+_KINDS = 6  # of operators that are told; all of them are in the JSON
 HEADER = (
     "artifact",
     "batch x length",
@@ -32,9 +33,7 @@ def rows(found: Sequence[Benched]) -> list[list[str]]:
 
 def doubts(found: Sequence[Benched]) -> list[str]:
     """Reasons to distrust the figures, in plain words, each once."""
-    return list(
-        dict.fromkeys(f"{entry.artifact}, {entry.shape}: {doubt}" for entry in found for doubt in entry.timing.doubts)
-    )
+    return list(dict.fromkeys(f"{_place(entry)}: {doubt}" for entry in found for doubt in entry.timing.doubts))
 
 
 def over_time(found: Sequence[Benched]) -> list[str]:
@@ -60,10 +59,17 @@ def operators(found: Sequence[Benched]) -> list[str]:
     for entry in found:
         spent = entry.timing.operators
         if spent:
-            lines.append(f"{entry.artifact}, {entry.shape}, {entry.timing.threads} threads, by operator:")
-            whole = sum(spent.values())
-            lines += [f"  {seconds / whole:4.0%} {1e3 * seconds:8.3f} ms  {name}" for name, seconds in spent.items()]
+            lines.append(f"{_place(entry)}, by operator:")
+            whole, shown = sum(spent.values()), dict(list(spent.items())[:_KINDS])
+            if rest := len(spent) - len(shown):
+                shown[f"{rest} other kind{'s' * (rest > 1)}"] = whole - sum(shown.values())
+            lines += [f"  {seconds / whole:4.0%} {1e3 * seconds:8.3f} ms  {name}" for name, seconds in shown.items()]
     return lines
+
+
+def _place(entry: Benched) -> str:
+    threads = entry.timing.threads
+    return f"{entry.artifact}, {entry.shape}, {threads} thread{'s' * (threads != 1)}"
 
 
 def to_json(found: Sequence[Benched], opinions: Sequence[Told] = ()) -> list[dict[str, Any]]:

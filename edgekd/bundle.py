@@ -23,7 +23,8 @@ _GOLDEN_ROWS = 16
 
 
 def bundle(folder: Path, out: Path, archive: bool = False, platform: str = "", python: str = "") -> Path:
-    """Make the bundle of runs/NAME/STEP below `out`; returns its folder or archive. An older one is replaced.
+    """Make the bundle of runs/NAME/STEP below `out`; returns its folder or archive. An older one for the same platform
+    and Python is replaced.
 
     `platform` and `python`: whose wheels the requirements pin, as pip names them; default: this machine's.
     Raises EdgekdError for a folder that is no artifact of a finished run, or one that was refused, and for one that a
@@ -37,20 +38,23 @@ def bundle(folder: Path, out: Path, archive: bool = False, platform: str = "", p
             f"the runtime {runtime} is of another package, and a bundle carries edgekd's own alone",
             "Serve it where that package and edgekd are installed: edgekd predict.",
         )
-    name = f"{report['name']}-{step['step']}"
+    wheels = bundle_requirements.Target(platform, python)
+    title = f"{report['name']}-{step['step']}"
+    name = title + wheels.suffix
     with writable(out), tempfile.TemporaryDirectory(prefix="edgekd-") as draft:
         made = Path(draft, name)
         shutil.copytree(artifact.path, made / "model")
-        modules = ["predicting", "selftest", f"runtimes.{runtime}", f"tasks.{artifact.manifest.task}"]
+        modules = ["predicting", "asking", "selftest", f"runtimes.{runtime}", f"tasks.{artifact.manifest.task}"]
         closure.copy(made, [f"edgekd.{module}" for module in modules])
         reads = ("pyahocorasick",) if (artifact.path / DICTIONARY).is_file() else ()
         libraries = installed((*RUNTIMES.get(runtime).libraries, "numpy", *reads))
-        (made / "requirements.txt").write_text(bundle_requirements.requirements(libraries, platform, python))
+        (made / "requirements.txt").write_text(bundle_requirements.requirements(libraries, wheels))
         shutil.copyfile(bundle_predict.__file__, made / "predict.py")
         exact = {timing["precision"] for timing in step["timings"]} == {"fp32"}
-        texts = _texts(folder.parent)
-        (made / selftest.GOLDEN).write_text(selftest.record(made / "model", texts, exact), encoding="utf-8")
-        (made / "README.md").write_text(bundle_card.card(name, artifact.manifest, report, step), encoding="utf-8")
+        data = _data(folder.parent)
+        (made / selftest.GOLDEN).write_text(selftest.record(made / "model", _texts(data), exact), encoding="utf-8")
+        card = bundle_card.card(title, artifact.manifest, report, step, data, str(wheels))
+        (made / "README.md").write_text(card, encoding="utf-8")
         out.mkdir(parents=True, exist_ok=True)
         target = out / (f"{name}.tar.gz" if archive else name)
         if archive:
@@ -80,10 +84,15 @@ def _reported(folder: Path, artifact: Artifact) -> tuple[dict[str, Any], Mapping
     return report, step
 
 
-def _texts(run: Path) -> list[tuple[str, ...]]:
-    """Dev rows of the run's own data, spread over the split."""
+def _data(run: Path) -> Data:
+    """What the run learnt from and was scored on."""
     import yaml
 
     resolved = yaml.safe_load((run / "recipe.yaml").read_text(encoding="utf-8"))
-    texts = Data(DataOptions.model_validate(resolved["data"]), int(resolved["seed"])).dev.texts
+    return Data(DataOptions.model_validate(resolved["data"]), int(resolved["seed"]))
+
+
+def _texts(data: Data) -> list[tuple[str, ...]]:
+    """Dev rows, spread over the split."""
+    texts = data.dev.texts
     return [tuple(text) for text in texts[:: max(1, len(texts) // _GOLDEN_ROWS)][:_GOLDEN_ROWS]]

@@ -1,27 +1,39 @@
 """A bundle's README.md: a model card in the Hugging Face form, from what a run's report says of the artifact."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from edgekd import report_rows
 from edgekd.artifact import Manifest
+from edgekd.data import Data
+from edgekd.report import Timing
 from edgekd.task import TASKS
 
 _USE = """
 ## Use
 
+For {target}: `edgekd bundle --platform --python` makes it for others.
+
 ```sh
-python3 -m venv .venv && .venv/bin/pip install --no-deps --require-hashes -r requirements.txt
+python{version} -m venv .venv && .venv/bin/pip install --no-deps --require-hashes -r requirements.txt
 .venv/bin/python predict.py --selftest
 .venv/bin/python predict.py "A sentence."
 ```
 """
 
 
-def card(name: str, manifest: Manifest, report: Mapping[str, Any], step: Mapping[str, Any]) -> str:
-    """`report` is a run's report.json, `step` its entry of the artifact."""
+def card(
+    name: str, manifest: Manifest, report: Mapping[str, Any], step: Mapping[str, Any], rows: Data, target: str
+) -> str:
+    """`report` is a run's report.json, `step` its entry of the artifact, `rows` what the run learnt from; `target` the
+    Python and the platform whose packages are required.
+    """
     import yaml
 
-    score, data = step["score"], report["data"].get("source", "data")
+    score, data = step["score"], rows.options.source
+    if report["data"].get("source") == "files":
+        data = Path(data).name  # where it lies is its owner's affair
     precision = step["timings"][0]["precision"] if step["timings"] else "not told"
     per_token = TASKS.get(manifest.task).per_token
     what = "Tags" if per_token else manifest.task.capitalize()
@@ -49,12 +61,46 @@ def card(name: str, manifest: Manifest, report: Mapping[str, Any], step: Mapping
         "## Latency",
         "Of single inferences on rows of the development split at their real lengths, without the tokenizer.",
         _latencies(step["timings"]),
+        *_doubts(report, step),
         "## Data",
-        f"Trained on {data}.",
+        f"Trained on {data}: {_counts(rows)}",
     ]
     if manifest.offline:
-        parts.append("**A stand-in**: no model hub answered when it was made, so the recipe's offline block applied.")
-    return "\n\n".join(parts) + "\n" + _USE
+        parts.append(_stand_in(report["overrides"]))
+    version = target.split()[1]
+    return "\n\n".join(parts) + "\n" + _USE.format(target=target, version=version)
+
+
+def _counts(rows: Data) -> str:
+    """How many rows, and how many of each label."""
+    told = f"{len(rows.train)} rows to learn from, {len(rows.dev)} of the development split."
+    if rows.task.continuous() or not rows.labels:
+        return told
+    what = "words" if rows.task.per_token else "rows"
+    counts = ((name, int((rows.train.targets == number).sum())) for number, name in enumerate(rows.labels))
+    return f"{told} Labels among the {what} to learn from: {', '.join(f'{name} {count}' for name, count in counts)}."
+
+
+def _stand_in(overrides: Sequence[str]) -> str:
+    """What the recipe's offline block replaced."""
+    data = any(name.partition(".")[0] == "data" for name in overrides)
+    other = any(name.partition(".")[0] != "data" for name in overrides)
+    what = " and ".join(["the data"] * data + ["the pretrained model"] * other)
+    return (
+        f"**A stand-in for {what}**: no model hub was used when it was made, and the recipe's offline block set "
+        f"{', '.join(overrides)}."
+    )
+
+
+def _doubts(report: Mapping[str, Any], step: Mapping[str, Any]) -> list[str]:
+    """A line for each latency that is not to be quoted without reading it."""
+    timings = next(entry.timings for entry in report_rows.from_json(report).steps if entry.step == step["step"])
+    lines = [f"- {_place(timing)}: {'; '.join(timing.doubts)}" for timing in timings if timing.doubts]
+    return ["Before quoting one:", "\n".join(lines)] if lines else []
+
+
+def _place(timing: Timing) -> str:
+    return f"{timing.device}, {timing.threads} thread{'s' * (timing.threads != 1)}"
 
 
 def _scores(report: Mapping[str, Any], step: Mapping[str, Any]) -> str:

@@ -5,32 +5,54 @@ A bundle's predict.py: it runs beside the bundle's `model` and `edgekd` folders.
 
 import argparse
 import json
+import re
 import sys
 from pathlib import Path
 
+# By the name that this file has: in a hub's cache it is a link, and Python looks beside what that leads to.
+HERE = Path(__file__).absolute().parent
+
 
 def main() -> None:
-    # By the name that this file has: in a hub's cache it is a link, and Python looks beside what that leads to.
-    here = Path(__file__).absolute().parent
-    sys.path.insert(0, str(here))
-    from edgekd.errors import EdgekdError
-    from edgekd.predicting import predict
-    from edgekd.selftest import GOLDEN, replay
-
+    sys.path.insert(0, str(HERE))
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("texts", nargs="*", help="a sentence, or the two of a pair; none: JSON lines on standard input")
+    parser.add_argument(
+        "texts", nargs="*", help="a sentence, or the two of a pair; none: lines of text or JSON on standard input"
+    )
     parser.add_argument("--selftest", action="store_true", help="compare with the golden vectors")
     parser.add_argument(
         "--dictionary", type=Path, help="a file of entries, a tab and a type each, instead of the model's"
     )
     given = parser.parse_args()
-    lines = [given.texts] if given.texts else map(json.loads, sys.stdin)
+    made, ours = _made_for(), "{}.{}".format(*sys.version_info)
+    if made and made.group("python") != ours:
+        print(f"note: this is Python {ours}, and the bundle is for {made[0]}", file=sys.stderr)
+    try:
+        _answer(given)
+    except ModuleNotFoundError as error:
+        python = f"python{made['python']}" if made else "python3"
+        sys.exit(
+            f"error: there is no module {error.name} in {sys.executable}\n"
+            f"  Type: {python} -m pip install --no-deps -r {HERE / 'requirements.txt'}"
+        )
+
+
+def _made_for() -> "re.Match[str] | None":
+    """The Python and platform that requirements.txt is for."""
+    return re.search(r"Python (?P<python>\d+\.\d+) on \w+", (HERE / "requirements.txt").read_text().partition("\n")[0])
+
+
+def _answer(given: argparse.Namespace) -> None:
+    from edgekd.asking import asked
+    from edgekd.errors import EdgekdError
+    from edgekd.predicting import predict
+    from edgekd.selftest import GOLDEN, replay
+
     try:
         if given.selftest:
-            print(replay(here / "model", here / GOLDEN))
+            print(replay(HERE / "model", HERE / GOLDEN))
             return
-        texts = ((line,) if isinstance(line, str) else tuple(line) for line in lines)
-        for answer in predict(here / "model", texts, given.dictionary):
+        for answer in predict(HERE / "model", asked(HERE / "model", given.texts), given.dictionary):
             print(json.dumps(answer, ensure_ascii=False), flush=True)
     except EdgekdError as error:
         sys.exit(f"error: {error}")

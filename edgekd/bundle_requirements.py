@@ -4,32 +4,58 @@ import json
 import re
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from edgekd.errors import EdgekdError
 from edgekd.runtime import installed
 
 
-def requirements(libraries: Mapping[str, str], platform: str = "", python: str = "") -> str:
+@dataclass(frozen=True)
+class Target:
+    """Whose wheels are required. `platform` and `python` are pip's names, such as manylinux_2_28_aarch64 and 3.11;
+    empty: this machine's.
+    """
+
+    platform: str = ""
+    python: str = ""
+
+    def __post_init__(self) -> None:
+        if self.python and not re.fullmatch(r"3\.\d+(\.\d+)?", self.python):
+            raise EdgekdError(f"--python {self.python}: no version of Python", "Such as --python 3.11")
+
+    def __str__(self) -> str:
+        """As predict.py reads it from requirements.txt."""
+        python = ".".join((self.python or sysconfig.get_python_version()).split(".")[:2])
+        return f"Python {python} on {self.platform or re.sub('[-.]', '_', sysconfig.get_platform())}"
+
+    @property
+    def suffix(self) -> str:
+        """What sets a bundle's name apart from that of this machine's."""
+        return "".join(f"-{part}" for part in (self.platform, self.python and f"py{self.python}") if part)
+
+
+def requirements(libraries: Mapping[str, str], target: Target) -> str:
     """requirements.txt of a runtime's libraries (name -> version) with all that they need, and of the tokenizer alone:
     what the tokenizers package would bring along serves a model hub, which a bundle has no use for.
 
-    `platform` and `python` are pip's names, such as manylinux_2_28_aarch64 and 3.11; empty: this machine's.
     Raises EdgekdError where pip cannot resolve them.
     """
-    found = _resolved([f"{name}=={release}" for name, release in libraries.items()], platform, python)
-    found |= _resolved([f"tokenizers=={installed(('tokenizers',))['tokenizers']}", "--no-deps"], platform, python)
+    found = _resolved([f"{name}=={release}" for name, release in libraries.items()], target)
+    found |= _resolved([f"tokenizers=={installed(('tokenizers',))['tokenizers']}", "--no-deps"], target)
     lines = [f"{name}=={release} --hash=sha256:{digest}" for name, (release, digest) in sorted(found.items())]
-    return "\n".join(["# Complete: pip install --no-deps --require-hashes -r requirements.txt", *lines]) + "\n"
+    head = f"# For {target}, complete: pip install --no-deps --require-hashes -r requirements.txt"
+    return "\n".join([head, *lines]) + "\n"
 
 
-def _resolved(wanted: Sequence[str], platform: str, python: str) -> dict[str, tuple[str, str]]:
+def _resolved(wanted: Sequence[str], target: Target) -> dict[str, tuple[str, str]]:
     """Name -> version and sha256 of the file that pip would install."""
     argv = [sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--ignore-installed", "--report", "-"]
-    if platform or python:
+    if target.platform or target.python:
         argv += ["--only-binary=:all:", "--target", "unused"]
-        argv += [word for tag in _tags(platform) for word in ("--platform", tag)]
-        argv += ["--python-version", python] if python else []
+        argv += [word for tag in _tags(target.platform) for word in ("--platform", tag)]
+        argv += ["--python-version", target.python] if target.python else []
     done = subprocess.run([*argv, *wanted], capture_output=True, text=True)
     if done.returncode:
         said = "\n  ".join(done.stderr.strip().splitlines()[-4:])

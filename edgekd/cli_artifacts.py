@@ -1,14 +1,9 @@
 """What is done with a run's artifacts: edgekd predict, bundle, push."""
 
 import json
-import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import click
-
-from edgekd.errors import EdgekdError
 
 
 @click.command()
@@ -23,12 +18,12 @@ def predict(artifact: Path, text: tuple[str, ...], dictionary: Path | None) -> N
     """Answer for TEXT (two texts for a model of pairs), or for each line of standard input.
 
     A line is plain text, or JSON: a string, a list of two strings, or an object with the recipe's text columns. Answers
-    are JSON lines.
+    are JSON lines, one for each line. A line that has none, such as a blank one, ends the command with its number.
     """
+    from edgekd.asking import asked
     from edgekd.predicting import predict as answers
 
-    given: Iterator[tuple[str, ...]] = iter([text]) if text else _lines(artifact)
-    for answer in answers(artifact, given, dictionary):
+    for answer in answers(artifact, asked(artifact, text), dictionary):
         click.echo(json.dumps(answer, ensure_ascii=False))
 
 
@@ -66,32 +61,3 @@ def push(folder: Path, repository: str, step: str, private: bool, platform: str,
     from edgekd import pushing
 
     click.echo(pushing.push(folder, repository, step, private or None, platform, python))
-
-
-def _lines(artifact: Path) -> Iterator[tuple[str, ...]]:
-    """Rows of standard input: JSON lines, or plain text where a line is none."""
-    columns: list[str] | None = None
-    for number, line in enumerate(sys.stdin, start=1):
-        line = line.rstrip("\r\n")
-        if not line.strip():
-            continue
-        value: Any = line
-        if line.lstrip()[:1] in {'"', "[", "{"}:
-            try:
-                value = json.loads(line)
-            except ValueError:
-                value = line  # a sentence may begin with a quotation mark
-        if isinstance(value, dict):
-            if columns is None:
-                from edgekd.artifact import Artifact
-
-                columns = list(Artifact.load(artifact, check=False).manifest.text)
-            if missing := [name for name in columns if name not in value]:
-                raise EdgekdError(
-                    f"no field '{missing[0]}'", f"Each object needs {', '.join(columns)}.", f"stdin:{number}:1"
-                )
-            value = [value[name] for name in columns]
-        row = tuple(value) if isinstance(value, list) else (value,)
-        if not all(isinstance(part, str) for part in row):
-            raise EdgekdError("a text is no string", "Give strings.", f"stdin:{number}:1")
-        yield row

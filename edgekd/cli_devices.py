@@ -68,14 +68,18 @@ def clean(name: str, everything: bool) -> None:
 @click.argument("name")
 @click.argument("artifacts", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
-    "--texts", type=click.Path(path_type=Path, exists=True), help="One text a line. [the run's own dev split]"
+    "--texts",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="One text a line. [the run's own dev split]",
 )
 @click.option("--lengths", default="", metavar="N,N", help="Time these lengths in tokens. [the texts' real ones]")
 @click.option("--batches", default="1", metavar="N,N", help="Time these batch sizes. [1]")
 @click.option("--threads", default="", metavar="N,N", help="Thread counts. [the device file's]")
 @click.option("--runs", type=click.IntRange(5), help="Timed inferences in all. [the device file's]")
 @click.option("--sustained", metavar="TIME", help="One process for so long, such as 10m: latency and heat over time.")
-@click.option("--profile", is_flag=True, help="Tell where the time goes, by kind of operator.")
+@click.option(
+    "--profile/--no-profile", default=None, help="Tell where the time goes, by kind of operator. [the device file's]"
+)
 @click.option("--json", "out", type=click.Path(path_type=Path), help="Write every raw sample to this file.")
 def bench(
     name: str,
@@ -86,7 +90,7 @@ def bench(
     threads: str,
     runs: int | None,
     sustained: str | None,
-    profile: bool,
+    profile: bool | None,
     out: Path | None,
 ) -> None:
     """Measure artifacts (runs/NAME/STEP) on a device, without a recipe: answers against this machine's, then times.
@@ -106,8 +110,8 @@ def bench(
         given |= {"min_runs": runs, "min_s": 0.0}
     if sustained:
         given |= {"max_s": _seconds(sustained), "min_runs": 10**9, "repeats": 1}
-    if profile:
-        given["profile"] = True
+    if profile is not None:
+        given["profile"] = profile
     device = device.model_copy(update={"run": device.run.model_copy(update=given)})
     shapes = [
         benching.Shape(length, batch)

@@ -25,6 +25,9 @@ ONLINE = click.option(
 
 
 def opened(runs: Path, store: Path | None) -> "Store":
-    from edgekd.store import Store
+    """The store of a runs folder. Raises EdgekdError where either can be no folder."""
+    from edgekd.store import Store, check_folder
 
+    for folder in (runs, store or runs):
+        check_folder(folder)
     return Store((store or runs / ".store").absolute())

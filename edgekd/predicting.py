@@ -34,15 +34,18 @@ class Model:
         """One answer a text, in order: {"label", "scores"}, or {"value"} of a regression. A text is a string, or the
         two of a pair.
 
-        Raises EdgekdError where a text has the wrong number of sentences, or is one string instead of a list of them.
+        Raises EdgekdError where a text has the wrong number of sentences or is none, for one string instead of a list
+        of them, and after `close`.
         """
         if isinstance(texts, str):
             raise EdgekdError("predict takes a list of texts", f"Give [{texts[:20]!r}].")
-        return list(self.answers((text,) if isinstance(text, str) else tuple(text) for text in texts))
+        return list(self.answers([_row(text) for text in texts]))
 
     def answers(self, texts: Iterable[tuple[str, ...]]) -> Iterator[dict[str, Any]]:
         """As `predict`, one after another, as the texts come."""
         manifest = self.artifact.manifest
+        if self._executable.closed:
+            raise EdgekdError("this model is closed", "load() it again.")
         for text in texts:
             if len(text) != len(manifest.text):
                 raise EdgekdError(
@@ -60,6 +63,13 @@ class Model:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _row(text: object) -> tuple[str, ...]:
+    row = (text,) if isinstance(text, str) else tuple(text) if isinstance(text, Iterable) else ()
+    if not row or not all(isinstance(part, str) for part in row):
+        raise EdgekdError(f"{text!r} is no text", "Give a string, or two in a list for a model of pairs.")
+    return row
 
 
 def predict(folder: Path, texts: Iterable[tuple[str, ...]], dictionary: Path | None = None) -> Iterator[dict[str, Any]]:

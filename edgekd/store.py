@@ -133,6 +133,9 @@ def writable(place: Path) -> Iterator[None]:
                     f"no permission to write {where}",
                     "Choose a folder of your own: edgekd run RECIPE --runs FOLDER --store FOLDER.",
                 ) from None
+            case errno.ENOENT if _within(where, place) and not place.exists():
+                # Such as below /proc, whoever asks.
+                raise EdgekdError(f"{where} cannot be made there", "Choose another folder.") from None
             case errno.ENOTDIR | errno.EEXIST | errno.EISDIR | errno.ENOTEMPTY if _within(where, place):
                 raise EdgekdError(
                     f"{where} is in the way: {error.strerror}", "Move it, or choose another folder."
@@ -165,6 +168,16 @@ def _within(where: object, place: Path) -> bool:
 
 def _existing(place: Path) -> Path:
     return next(folder for folder in (place, *place.absolute().parents) if folder.exists())
+
+
+def check_folder(folder: Path) -> None:
+    """Raises EdgekdError where it neither is a folder nor can be made below one."""
+    hint = "Choose a folder of your own: --runs FOLDER --store FOLDER."
+    try:
+        if not (found := _existing(folder)).is_dir():
+            raise EdgekdError(f"{found} is no folder", hint)
+    except PermissionError:
+        raise EdgekdError(f"no permission to look into {folder}", hint) from None
 
 
 def sync_tree(folder: Path) -> None:

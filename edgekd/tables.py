@@ -4,7 +4,7 @@ import csv
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from edgekd import columns, delimited, receipts
 from edgekd.data_options import SUFFIXES, DataOptions
@@ -174,14 +174,16 @@ def checked_bytes(file: Path) -> bytes:
     if not content.strip():
         raise EdgekdError("the file is empty", "Name a file with rows.", str(file))
     if file.suffix != ".parquet":
-        try:
-            content.decode()
-        except UnicodeDecodeError as error:
-            _not_utf8(file, content, error.start)
+        decoded(file, content)
     return content
 
 
-def _not_utf8(file: Path, content: bytes, offset: int) -> NoReturn:
+def decoded(file: Path, content: bytes) -> str:
+    """A text file's bytes as text. Raises EdgekdError with line and column where they are not UTF-8."""
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        offset = error.start
     line = content.count(b"\n", 0, offset) + 1
     column = offset - (content.rfind(b"\n", 0, offset) + 1) + 1
     raise EdgekdError(

@@ -168,7 +168,16 @@ def _settle(job: dict[str, Any]) -> None:
 
 def _time(job: dict[str, Any], executable: Executable, rows: list[dict[str, NDArray[Any]]]) -> None:
     start = time.perf_counter()
-    executable.run(rows[0])
+    try:
+        executable.run(rows[0])
+    except EdgekdError:
+        raise
+    except Exception as error:  # the runtimes' errors share no base class
+        batch, length = rows[0]["input_ids"].shape
+        raise EdgekdError(
+            f"{job['runtime']} does not run {batch} x {length} tokens: {str(error).strip().splitlines()[0][:200]}",
+            "The model's table of positions may be shorter, or the device's memory too small: time a smaller shape.",
+        ) from None
     say("first", seconds=time.perf_counter() - start)
     warm = time.perf_counter() + job["warmup_s"]
     position = 0

@@ -122,6 +122,7 @@ FLOORS = [
         "schema",
         "plan",
         "predicting",
+        "asking",
         "selftest",
         "explaining",
         "bundle_card",

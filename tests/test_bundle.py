@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tarfile
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -14,8 +15,9 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from edgekd import bundle, bundle_requirements, closure, new_plugin, selftest
+from edgekd import bundle, bundle_card, bundle_requirements, closure, new_plugin, selftest
 from edgekd.artifact import Artifact
+from edgekd.bundle_requirements import Target
 from edgekd.cli import cli
 from edgekd.errors import EdgekdError
 from tests.conftest import Ran, pip_only, write_index
@@ -61,8 +63,26 @@ def test_a_bundle_answers_by_itself(made: Path) -> None:
     done = serve(made, "the cat sees a dog .")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["label"] in {"yes", "no"}
-    several = serve(made, stdin='"the cat sees a dog ."\n["the cat not sees a dog ."]\n')
-    assert len(several.stdout.splitlines()) == 2
+    several = serve(made, stdin='"the cat sees a dog ."\n["the cat not sees a dog ."]\nthe cat sees a dog .\n')
+    assert len(several.stdout.splitlines()) == 3
+    broken = serve(made, stdin='the cat sees a dog .\n{"sentence": "the\n')
+    assert broken.returncode == 1 and broken.stderr.startswith("error: stdin:2: the line begins as JSON and is none")
+
+
+def test_it_says_what_python_it_is_for_and_what_is_missing(made: Path, tmp_path: Path) -> None:
+    ours = "{}.{}".format(*sys.version_info)
+    told = f"For Python {ours} on {sysconfig.get_platform().replace('-', '_').replace('.', '_')}"
+    head, *_ = (made / "requirements.txt").read_text().splitlines()
+    assert head.startswith(f"# {told}, complete: ") and told in (made / "README.md").read_text()
+    bare = [sys.executable, "-S", str(made / "predict.py"), "--selftest"]  # a Python without any package
+    done = subprocess.run(bare, capture_output=True, text=True)
+    assert done.returncode == 1 and done.stderr.startswith("error: there is no module ") and not done.stdout
+    assert done.stderr.endswith(f"Type: python{ours} -m pip install --no-deps -r {made / 'requirements.txt'}\n")
+    other = shutil.copytree(made, tmp_path / "other")
+    (other / "requirements.txt").write_text("# For Python 3.99 on manylinux_2_28_aarch64, complete: pip\n")
+    done = serve(other, "the cat sees a dog .")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == f"note: this is Python {ours}, and the bundle is for Python 3.99 on manylinux_2_28_aarch64\n"
 
 
 def test_the_selftest_passes_and_can_fail(made: Path, tmp_path: Path) -> None:
@@ -82,7 +102,13 @@ def test_the_model_in_it_is_the_one_that_was_measured(made: Path, ran: Ran) -> N
     assert Artifact.load(made / "model").digest == Artifact.load(ran.folder / "onnx_int8").digest
 
 
-def test_its_card_states_what_was_measured(made: Path, ran: Ran) -> None:
+def test_its_card_says_what_was_a_stand_in() -> None:
+    assert bundle_card._stand_in(["data", "student.model"]).startswith("**A stand-in for the data and the pretrained")
+    told = bundle_card._stand_in(["teacher.model"])
+    assert "stand-in for the pretrained model**" in told and "data" not in told and told.endswith("set teacher.model.")
+
+
+def test_its_card_states_what_was_measured(made: Path, ran: Ran, corpus: Path) -> None:
     text = (made / "README.md").read_text()
     step = next(entry for entry in ran.json["steps"] if entry["step"] == "onnx_int8")
     head = yaml.safe_load(text.split("---")[1])
@@ -90,6 +116,12 @@ def test_its_card_states_what_was_measured(made: Path, ran: Ran) -> None:
     assert metric == {"type": "matthews_correlation", "value": round(step["score"]["value"], 4)}
     for name in ("onnx_int8", "onnx", "student", "teacher"):
         assert f"| {name} |" in text
+    doubts = step["doubts"]
+    assert doubts and f"- quick, 1 thread: {'; '.join(doubt.removeprefix('quick: ') for doubt in doubts)}" in text
+    train = [line.rpartition(",")[2] for line in (corpus / "train.csv").read_text().splitlines()[1:]]
+    counts = f"no {train.count('no') + train.count('0')}, yes {train.count('yes') + train.count('1')}"
+    assert f"Trained on {corpus.name}: 96 rows to learn from, 40 of the development split." in text and counts in text
+    assert str(corpus.parent) not in text and "stand-in" not in text
     assert "quick" in text and f"{1e3 * step['timings'][0]['latency']['p50']['value']:.2f}" in text
 
 
@@ -118,6 +150,17 @@ def test_an_archive_by_the_command_line(ran: Ran, tmp_path: Path) -> None:
     assert "selftest passed" in serve(tmp_path / "small-onnx", "--selftest").stdout
 
 
+def test_bundles_for_other_machines_lie_beside_each_other(ran: Ran, tmp_path: Path) -> None:
+    argv = ["bundle", str(ran.folder / "onnx"), "--out", str(tmp_path)]
+    for more in ([], ["--platform", "manylinux_2_28_aarch64", "--python", "3.11"]):
+        assert CliRunner().invoke(cli, [*argv, *more], catch_exceptions=False).exit_code == 0
+    there = tmp_path / "small-onnx-manylinux_2_28_aarch64-py3.11"
+    assert sorted(tmp_path.iterdir()) == [tmp_path / "small-onnx", there]
+    assert "# For Python 3.11 on manylinux_2_28_aarch64, " in (there / "requirements.txt").read_text()
+    with pytest.raises(EdgekdError, match="--python python3: no version of Python"):
+        bundle.bundle(ran.folder / "onnx", tmp_path, python="python3")
+
+
 def test_what_was_not_measured_is_not_bundled(made: Path, tmp_path: Path) -> None:
     with pytest.raises(EdgekdError, match=r"holds no report\.json"):
         bundle.bundle(made / "model", tmp_path)
@@ -140,7 +183,7 @@ def test_a_runtime_of_another_package_is_not_carried(ran: Ran, tmp_path: Path) -
 
 def test_what_pip_cannot_resolve_is_said() -> None:
     with pytest.raises(EdgekdError, match=r"pip cannot resolve numpy==0\.0\.0"):
-        bundle_requirements.requirements({"numpy": "0.0.0"})
+        bundle_requirements.requirements({"numpy": "0.0.0"}, Target())
 
 
 def test_a_wheel_of_an_older_platform_is_found_for_a_newer_one(tmp_path: Path) -> None:
@@ -155,7 +198,7 @@ def test_a_wheel_of_an_older_platform_is_found_for_a_newer_one(tmp_path: Path) -
         file.rename(file.with_name(file.name.replace("py3-none-any", f"py3-none-{tags}")))
     libraries = {name: version(name) for name in ("onnxruntime", "numpy")}
     with pip_only(tmp_path):
-        told = bundle_requirements.requirements(libraries, "manylinux_2_28_aarch64", "3.11")
+        told = bundle_requirements.requirements(libraries, Target("manylinux_2_28_aarch64", "3.11"))
         assert {line.partition("==")[0] for line in told.splitlines()[1:]} == {*libraries, "tokenizers"}
         with pytest.raises(EdgekdError, match="pip cannot resolve"):
-            bundle_requirements.requirements(libraries, "manylinux_2_17_aarch64", "3.11")
+            bundle_requirements.requirements(libraries, Target("manylinux_2_17_aarch64", "3.11"))

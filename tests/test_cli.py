@@ -1,5 +1,6 @@
 """The command as a user types it: outputs, exit codes, messages."""
 
+import io
 import json
 import os
 import signal
@@ -14,8 +15,14 @@ import pytest
 from tests.conftest import Ran
 
 
+def standard_input(text: str) -> io.TextIOWrapper:
+    return io.TextIOWrapper(io.BytesIO(text.encode(errors="surrogateescape")))
+
+
 def test_run_and_plan(edgekd: Callable[..., tuple[int, str, str]], ran: Ran) -> None:
     code, out, _ = edgekd("run", ran.recipe, "--runs", ran.runs)
+    doubts = sum(len(step["doubts"]) for step in ran.json["steps"])
+    assert doubts and f"Read {doubts} doubts before quoting a latency: report.md" in out
     assert code == 0 and "onnx_int8" in out and "matthews_correlation" in out and "report.md" in out
     assert "\x1b" not in out and "━" not in out  # not a terminal: no colours, no bars
     code, out, _ = edgekd("plan", ran.recipe, "--runs", ran.runs)
@@ -28,6 +35,14 @@ def test_a_refused_artifact_ends_with_1(edgekd: Callable[..., tuple[int, str, st
         "run", ran.recipe, "--runs", where, "--store", ran.store.root, "--set", "onnx.max_difference=1e-12"
     )
     assert code == 1 and "recipe.yaml:12:5: 'onnx' is refused" in err and "Report: " in out
+
+
+@pytest.mark.parametrize(("place", "told"), [("/etc/passwd", "is no folder"), ("/proc/x", "cannot be made there")])
+def test_what_cannot_be_a_folder_of_runs(
+    edgekd: Callable[..., tuple[int, str, str]], ran: Ran, place: str, told: str
+) -> None:
+    code, _, err = edgekd("run", ran.recipe, "--runs", place)
+    assert code == 1 and err.startswith("error: ") and place in err and told in err and "Choose" in err
 
 
 def test_report(edgekd: Callable[..., tuple[int, str, str]], ran: Ran, tmp_path: Path) -> None:
@@ -49,10 +64,9 @@ def test_predict(
         "the cat sees a dog .",
         '"the cat not sees a dog ."',
         '{"sentence": "the cow helps a duck ."}',
-        "",
         '["the cat not sees a dog ."]',
     ]
-    monkeypatch.setattr(sys, "stdin", iter(line + "\n" for line in lines))
+    monkeypatch.setattr(sys, "stdin", standard_input("".join(line + "\n" for line in lines)))
     code, out, _ = edgekd("predict", ran.folder / step)
     assert [json.loads(line)["label"] for line in out.splitlines()] == ["yes", "no", "yes", "no"]
 
@@ -60,17 +74,27 @@ def test_predict(
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ('{"text": "x"}', "stdin:1:1: no field 'sentence'"),
-        ("[1]", "stdin:1:1: a text is no string"),
+        ('{"text": "x"}', "stdin:1: no field 'sentence'"),
+        ("[1]", "stdin:1: a text is no string"),
         ('["a", "b"]', "2 sentences given, the model takes 1"),
+        ('a cat\n{"sentence": "x"', "stdin:2: the line begins as JSON and is none"),
+        ("a cat\n \na dog", "stdin:2: the line is blank"),
+        ("a cat\ncaf\udce9", "stdin:2: byte 0xe9 is not UTF-8\n  Convert it: iconv"),
+        ("", "standard input is empty"),
     ],
 )
 def test_bad_lines(
     edgekd: Callable[..., tuple[int, str, str]], ran: Ran, line: str, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sys, "stdin", iter([line]))
-    code, _, err = edgekd("predict", ran.folder / "onnx")
+    monkeypatch.setattr(sys, "stdin", standard_input(line))
+    code, out, err = edgekd("predict", ran.folder / "onnx")
     assert code == 1 and expected in err
+    assert len(out.splitlines()) == line.count("a cat")  # what came before it is answered
+
+
+def test_words_without_quotation_marks(edgekd: Callable[..., tuple[int, str, str]], ran: Ran) -> None:
+    code, _, err = edgekd("predict", ran.folder / "onnx", "a", "moving", "film")
+    assert code == 1 and '3 texts given, the model takes 1\n  Put a text in quotation marks: "a moving film"' in err
 
 
 def test_predict_on_what_is_no_artifact(edgekd: Callable[..., tuple[int, str, str]], ran: Ran) -> None:

@@ -73,5 +73,10 @@ def test_from_python(ran: Ran) -> None:
             model.predict("the cat")
         with pytest.raises(EdgekdError, match="2 sentences given"):
             model.predict([("a", "b")])
+        for wrong in (None, 1.5, (), ["a", None]):
+            with pytest.raises(EdgekdError, match="is no text"):
+                model.predict([wrong])  # type: ignore[list-item]
+    with pytest.raises(EdgekdError, match=r"this model is closed\n  load\(\) it again"):
+        model.predict(["the cat"])
     with pytest.raises(ImportError):
         from edgekd import nothing  # type: ignore[attr-defined] # noqa: F401

@@ -76,6 +76,16 @@ def test_the_verdict_says_in_words_what_was_refused_and_why(report: Report) -> N
     assert "onnx_int8" not in {figure.artifact for figure in found}  # nothing refused is the best at anything
 
 
+def test_the_best_score_names_those_that_share_it(report: Report) -> None:
+    *before, onnx, last = report.steps
+    assert onnx.score is not None and last.score is not None
+    for value, told in ((last.score.value, "; the same: onnx"), (0.123, "")):
+        steps = [replace(step, score=replace(last.score, value=0.5)) for step in before]
+        other = replace(report, steps=(*steps, replace(onnx, score=replace(onnx.score, value=value)), last))
+        best = verdict.figures(other, report_rows.rows(other))[0]
+        assert best.artifact == "onnx_int8" and best.note.endswith(f" against teacher{told}")
+
+
 def test_an_emulated_device_yields_no_latency_anywhere(report: Report) -> None:
     told = emulated(report)
     assert all(row.p50 is None and row.p90 is None and row.emulated for row in report_rows.rows(told))

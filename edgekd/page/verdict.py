@@ -46,8 +46,13 @@ def figures(report: Report, rows: Sequence[Row]) -> list[Figure]:
     best = max(ends, key=lambda row: row.score or 0.0)
     least = min(ends, key=lambda row: row.model_size)
     change = (best.score or 0.0) - first.score.value
+    others = {step.step for step in report.steps if step.passed} - {best.step, first.step}
+    equal = dict.fromkeys(row.step for row in rows if row.step in others and row.score == best.score)
+    tied = f"; the same: {', '.join(equal)}" if equal else ""
     found = [
-        Figure("Best score", f"{best.score:.4f}", str(best.metric), best.step, f"{change:+.4f} against {first.step}"),
+        Figure(
+            "Best score", f"{best.score:.4f}", str(best.metric), best.step, f"{change:+.4f} against {first.step}{tied}"
+        ),
         Figure(
             "Smallest", f"{least.model_size / 1e6:.1f}", "MB", least.step, _times(first, least.model_size, "smaller")
         ),

@@ -1,6 +1,7 @@
 """`edgekd devices` on this machine."""
 
 import json
+import re
 import shutil
 import sys
 from dataclasses import replace
@@ -61,7 +62,7 @@ def test_bench_a_step_of_a_run(ran: Ran, tmp_path: Path) -> None:
         assert [len(part) for part in entry["timing"]["latency"]["processes"]] == [12, 12]
         assert entry["percentiles"]["p50"]["value"] > 0 and entry["percentiles"]["p99"] is None
         assert {state["samples"] for state in entry["timing"]["states"]} == {0, 12}
-    assert "too few" in done.output and "p99 is not stated: 24 samples" in done.output
+    assert "too few" in done.output and "onnx, 1 x real lengths, 1 thread: p99 is not stated: 24 samples" in done.output
 
 
 def test_bench_lengths_and_batches_on_texts_of_ones_own(ran: Ran, tmp_path: Path) -> None:
@@ -83,7 +84,13 @@ def test_bench_tells_where_the_time_goes(ran: Ran, tmp_path: Path) -> None:
     spent = entry["timing"]["operators"]
     assert {"MatMul", "Gather"} <= spent.keys() and all(seconds > 0 for seconds in spent.values())
     assert list(spent.values()) == sorted(spent.values(), reverse=True)
-    assert "by operator" in done.output and " ms  MatMul" in done.output
+    assert "onnx, 1 x real lengths, 1 thread, by operator:" in done.output and " ms  MatMul" in done.output
+    assert (
+        f" ms  {len(spent) - 6} other kinds" in done.output and len(re.findall(r"^ +[0-9]+% ", done.output, re.M)) == 7
+    )
+    profiled = QUICK.replace("5}", "5, profile: true}")
+    (tmp_path / "devices" / "telling.yaml").write_text(profiled.replace("quick", "telling"))
+    assert "by operator" not in call("bench", "telling", str(ran.folder / "onnx"), "--no-profile").output
 
 
 def test_sustained_tells_latency_over_time(ran: Ran, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,12 +106,23 @@ def test_sustained_tells_latency_over_time(ran: Ran, monkeypatch: pytest.MonkeyP
         (["--lengths", "8,x"], "--lengths 8,x: no list of whole numbers"),
         (["--sustained", "2d"], "--sustained 2d: no time"),
         (["--texts", "empty"], "empty holds no line of text"),
+        (["--texts", "latin"], "byte 0xe9 is not UTF-8"),
+        (["--lengths", "999"], "onnxruntime does not run 1 x 999 tokens: "),
     ],
 )
 def test_what_is_wrong_is_told(argv: list[str], told: str, ran: Ran, tmp_path: Path) -> None:
     (tmp_path / "empty").write_text("\n")
+    (tmp_path / "latin").write_bytes(b"a cat\ncaf\xe9\n")
     done = call("bench", "quick", str(ran.folder / "onnx"), *argv)
     assert isinstance(done.exception, EdgekdError) and told in done.exception.problem
+    if "latin" in argv:
+        assert done.exception.where == "latin:2:4" and "iconv" in done.exception.hint
+
+
+def test_a_run_is_no_step_of_it(ran: Ran) -> None:
+    done = call("bench", "quick", str(ran.folder))
+    assert isinstance(done.exception, EdgekdError) and "is no artifact" in done.exception.problem
+    assert str(ran.folder / "onnx_int8") in done.exception.hint
 
 
 def test_what_the_device_does_not_have_is_told(ran: Ran, tmp_path: Path) -> None:
