@@ -81,6 +81,7 @@ def run(
 @STORE
 def plan(recipe: Path, settings: tuple[str, ...], online: bool | None, runs: Path, store: Path | None) -> None:
     """Say of each step whether it is cached, and if not, which part of its key changed. Runs nothing."""
+    from edgekd import extras
     from edgekd.plan import plan as planned
 
     loaded, kept = _open(recipe, settings, online, runs, store)
@@ -88,6 +89,8 @@ def plan(recipe: Path, settings: tuple[str, ...], online: bool | None, runs: Pat
     width = max(len(step.id) for step in loaded.steps)
     for item in planned(loaded, kept, runs):
         reason = "cached" if item.cached else "to run: " + "; ".join(item.changes)
+        if not item.cached and (lacks := extras.lacking(item.step.stage.needs())):
+            reason += f"; in an environment with edgekd[{','.join(lacks)}], made at first use"
         click.echo(f"  {item.step.id:{width}}  {item.step.stage.name():13}  {item.key[:8]}  {reason}")
 
 

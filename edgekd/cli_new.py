@@ -1,5 +1,6 @@
 """edgekd new: files to begin with."""
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
@@ -47,6 +48,8 @@ def _plugin(kind: str, name: str, package: str) -> None:
         click.echo("Add this to pyproject.toml; where it has the first line, the second one under it:")
         click.echo("\n".join(f"  {line}" for line in found.entry.splitlines()))
     first, last = ("pip install -e . && ", "") if package else ("", "; when it is yours: make docs check")
+    if find_spec("pytest") is None:
+        first = f"pip install pytest, {first}"
     click.echo(f"Next: {first}pytest {found.test}, and edgekd explain {name}{last}")
 
 

@@ -2,7 +2,7 @@
 
 import inspect
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -35,8 +35,21 @@ def explain(topic: str | None) -> str:
         listed = "\n".join(f"  {kind + ':':12} {', '.join(names)}" for kind, names in _groups().items())
         return f"edgekd explain TOPIC, one of\n{listed}"
     if topic not in known:
+        if found := list(_with_field(topic)):
+            return f"{topic} is a field of\n" + "\n".join(f"  {name}: {told}" for name, told in found)
         raise EdgekdError(f"nothing is called '{topic}'", nearest(topic, known))
     return known[topic]()
+
+
+def _with_field(field: str) -> Iterator[tuple[str, str]]:
+    """The topics whose options have a field of that name, with what it says there."""
+    kinds = [(name, kind) for name, options in _OPTIONS.items() for kind in options]
+    for registry in (STAGES, CONNECTIONS, PROVIDERS):
+        kinds += [(name, registry.get(name)) for name in registry.names]
+    for name, kind in kinds:
+        for known, kept in kind.model_fields.items():
+            if field == (kept.alias or known):
+                yield name, kept.description or ""
 
 
 def topics() -> dict[str, Callable[[], str]]:

@@ -93,7 +93,8 @@ def _check(name: str) -> None:
 
 def _check_package(package: str, here: Path) -> None:
     if not package.isidentifier() or keyword.iskeyword(package):
-        raise EdgekdError(f"'{package}' is no name of a Python package", "Such as --package my_plugins.")
+        hint = "Change to the folder it is to lie in, and name it: --package my_plugins."
+        raise EdgekdError(f"'{package}' is no name of a Python package", hint)
     spec = importlib.util.find_spec(package)
     places = [Path(place).resolve() for place in (spec.submodule_search_locations or ())] if spec else []
     if spec is not None and (here / package).resolve() not in places:

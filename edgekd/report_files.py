@@ -172,7 +172,9 @@ def _devices(steps: Iterable[StepReport]) -> list[str]:
     lines += ["", "## Where it ran", ""]
     places = {(timing.device, timing.runtime, timing.threads): timing for _, timing in timed}
     for (device, runtime, threads), timing in places.items():
-        told = ((name, shorten(str(value), 80, placeholder=" ...")) for name, value in timing.fingerprint.items())
+        told = (
+            (name, shorten(str(value), 80, placeholder=" ...")) for name, value in timing.fingerprint.items() if value
+        )
         facts = ", ".join(f"{name} {value}" for name, value in told)
         lines.append(f"- {device}: {runtime}, threads {threads}, {facts}")
     if energies := [

@@ -111,6 +111,8 @@ def test_explain(edgekd: Callable[..., tuple[int, str, str]]) -> None:
             assert code == 0 and len(out) > 60, (kind, topic)
     assert "learning_rate" in edgekd("explain", "finetune")[1]
     assert "Jiao et al" in edgekd("explain", "tinybert")[1] and "phase prediction" in edgekd("explain", "tinybert")[1]
+    told = edgekd("explain", "max_drop")[1]
+    assert "max_drop is a field of" in told and "quantize_onnx: Largest loss of the recipe's metric" in told
     code, _, err = edgekd("explain", "distil")
     assert code == 1 and "Did you mean 'distill'?" in err
 
