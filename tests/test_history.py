@@ -65,6 +65,8 @@ def test_the_store_is_cleaned_of_what_no_run_needs(
 def test_from_python(ran: Ran) -> None:
     assert package.run(ran.recipe, ran.runs).steps[-1].step == "onnx_int8"
     assert package.Recipe.read(ran.recipe, ["seed=3"]).seed == 3
+    with pytest.raises(EdgekdError, match="settings is a list"):
+        package.run(ran.recipe, ran.runs, settings="seed=3")
     with package.load(ran.folder / "onnx_int8") as model:
         assert model.labels == ("no", "yes")
         found = model.predict(["the cat not sees a dog .", ("the cat sees a dog .",)])

@@ -126,7 +126,7 @@ def test_pretrained_names(tmp_path: Path, encoder: Path, monkeypatch: pytest.Mon
         hub.fetch(str(tmp_path))
     with pytest.raises(EdgekdError, match="Python package 'no_such_package' is not installed") as caught:
         hub.fingerprint("package:no_such_package")
-    assert caught.value.hint == "Type: pip install no-such-package"
+    assert caught.value.hint.startswith("Is its name right?")
     with pytest.raises(EdgekdError, match="carries no model folder"):
         hub.fetch("package:click")
     with pytest.raises(EdgekdError, match="names no pretrained model"):
