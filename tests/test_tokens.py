@@ -341,7 +341,9 @@ def test_golden_vectors_hold_every_words_logits(chain: tuple[Path, Any], tmp_pat
 def test_a_card_says_what_is_tagged(chain: tuple[Path, Any]) -> None:
     raw = json.loads((chain[0] / "report.json").read_text())
     step = next(entry for entry in raw["steps"] if entry["step"] == "onnx")
-    card = bundle_card.card("x", Artifact.load(chain[0] / "onnx").manifest, raw, step)
+    recipe = load(chain[0] / "recipe.yaml", ["devices=[]"])
+    data = Data(recipe.data, recipe.seed)
+    card = bundle_card.card("x", Artifact.load(chain[0] / "onnx").manifest, raw, step, data, "Python 3.11")
     assert "pipeline_tag: token-classification" in card and "Tags of words, labels O, B-AGENT" in card
 
 
