@@ -48,6 +48,8 @@ suite_options() {
 # The emulator, registered so that the kernel starts arm64 programs with it, in any root (flag F).
 emulator() {
     local qemu=$CACHE/qemu-aarch64 work
+    unshare --mount --pid --net --fork true 2>/dev/null ||
+        lacks "this machine grants no namespaces of its own" "Use a privileged container."
     if [ ! -x "$qemu" ]; then
         suite_options "$QEMU_SUITE"
         apt-get "${SUITE_OPTIONS[@]}" -qq -o APT::Update::Error-Mode=any update ||
