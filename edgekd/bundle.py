@@ -53,7 +53,7 @@ def bundle(folder: Path, out: Path, archive: bool = False, platform: str = "", p
         exact = {timing["precision"] for timing in step["timings"]} == {"fp32"}
         data = _data(folder.parent)
         (made / selftest.GOLDEN).write_text(selftest.record(made / "model", _texts(data), exact), encoding="utf-8")
-        card = bundle_card.card(title, artifact.manifest, report, step, data, str(wheels))
+        card = bundle_card.card(title, artifact.manifest, report, step, data, wheels)
         (made / "README.md").write_text(card, encoding="utf-8")
         out.mkdir(parents=True, exist_ok=True)
         target = out / (f"{name}.tar.gz" if archive else name)

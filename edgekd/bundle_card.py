@@ -6,6 +6,7 @@ from typing import Any
 
 from edgekd import report_rows
 from edgekd.artifact import Manifest
+from edgekd.bundle_requirements import Target
 from edgekd.data import Data
 from edgekd.report import Timing
 from edgekd.task import TASKS
@@ -24,10 +25,10 @@ python{version} -m venv .venv && .venv/bin/pip install --no-deps --require-hashe
 
 
 def card(
-    name: str, manifest: Manifest, report: Mapping[str, Any], step: Mapping[str, Any], rows: Data, target: str
+    name: str, manifest: Manifest, report: Mapping[str, Any], step: Mapping[str, Any], rows: Data, target: Target
 ) -> str:
-    """`report` is a run's report.json, `step` its entry of the artifact, `rows` what the run learnt from; `target` the
-    Python and the platform whose packages are required.
+    """`report` is a run's report.json, `step` its entry of the artifact, `rows` what the run learnt from; `target` is
+    whose packages are required.
     """
     import yaml
 
@@ -67,8 +68,7 @@ def card(
     ]
     if manifest.offline:
         parts.append(_stand_in(report["overrides"]))
-    version = target.split()[1]
-    return "\n\n".join(parts) + "\n" + _USE.format(target=target, version=version)
+    return "\n\n".join(parts) + "\n" + _USE.format(target=target, version=target.version)
 
 
 def _counts(rows: Data) -> str:

@@ -27,8 +27,12 @@ class Target:
 
     def __str__(self) -> str:
         """As predict.py reads it from requirements.txt."""
-        python = ".".join((self.python or sysconfig.get_python_version()).split(".")[:2])
-        return f"Python {python} on {self.platform or re.sub('[-.]', '_', sysconfig.get_platform())}"
+        return f"Python {self.version} on {self.platform or re.sub('[-.]', '_', sysconfig.get_platform())}"
+
+    @property
+    def version(self) -> str:
+        """Of Python, such as 3.11."""
+        return ".".join((self.python or sysconfig.get_python_version()).split(".")[:2])
 
     @property
     def suffix(self) -> str:

@@ -128,13 +128,8 @@ def bench(
             *(f"doubt: {doubt}" for doubt in bench_files.doubts(found)),
         ):
             terminal.say(line)
-        if out is not None:  # before the other program may fail
-            write_text(out, json.dumps(bench_files.to_json(found)) + "\n")
-        opinions = benching.second_opinion(device, artifacts)
-        for opinion in opinions:
-            terminal.say(str(opinion))
-    if out is not None and opinions:
-        write_text(out, json.dumps(bench_files.to_json(found, opinions)) + "\n")
+    if out is not None:
+        write_text(out, json.dumps(bench_files.to_json(found)) + "\n")
     for entry in found:
         for gate in entry.gates:
             if not gate.passed:
@@ -142,6 +137,12 @@ def bench(
                     f"{entry.artifact}: {gate.name} is {gate.value:.3g}, the limit is {gate.limit:.3g}",
                     "This runtime computes something else there: do not serve this file on it.",
                 )
+    # Last: what another program does may fail, and takes nothing of the rest away.
+    opinions = benching.second_opinion(device, artifacts)
+    for opinion in opinions:
+        click.echo(str(opinion))
+    if out is not None and opinions:
+        write_text(out, json.dumps(bench_files.to_json(found, opinions)) + "\n")
 
 
 def _numbers(text: str, name: str) -> tuple[int, ...]:

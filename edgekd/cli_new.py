@@ -1,5 +1,6 @@
 """edgekd new: files to begin with."""
 
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -53,33 +54,12 @@ def _plugin(kind: str, name: str, package: str) -> None:
     click.echo(f"Next: {first}pytest {found.test}, and edgekd explain {name}{last}")
 
 
-_PACKAGE = click.option(
-    "--package", default="", help="A Python package of yours to write it into, made here where there is none."
-)
-
-
-@new.command()
-@click.argument("name")
-@_PACKAGE
-def stage(name: str, package: str) -> None:
-    """Write a stage that works, with its test: into a checkout of edgekd, or a package of your own."""
-    _plugin("stage", name, package)
-
-
-@new.command()
-@click.argument("name")
-@_PACKAGE
-def method(name: str, package: str) -> None:
-    """Write a method of distillation that works, with its test: into a checkout of edgekd, or a package of your own."""
-    _plugin("method", name, package)
-
-
-@new.command()
-@click.argument("name")
-@_PACKAGE
-def runtime(name: str, package: str) -> None:
-    """Write a runtime that works, with its test: into a checkout of edgekd, or a package of your own."""
-    _plugin("runtime", name, package)
+for _kind in ("stage", "method", "runtime"):
+    _text = f"Write a {_kind} that works, with its test: into a checkout of edgekd, or a package of your own."
+    _package = click.option(
+        "--package", default="", help="A Python package of yours to write it into, made here where there is none."
+    )
+    new.command(_kind, help=_text)(click.argument("name")(_package(partial(_plugin, _kind))))
 
 
 @new.command()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from edgekd import embedded, hub
 from edgekd.data_options import DataOptions
 from edgekd.errors import EdgekdError
-from edgekd.tables import Tables, check_columns, check_files, checked_bytes, find, from_files, from_hub
+from edgekd.tables import Tables, check_columns, check_headers, checked_bytes, find, from_files, from_hub
 from edgekd.task import Task
 
 if TYPE_CHECKING:
@@ -84,8 +84,8 @@ class Data:
 
     def check(self) -> None:
         """Raises EdgekdError where the source is not there or, of a local one, lacks a column."""
-        if self.fingerprint["source"] == "files":
-            check_files(self.options)
+        if self.fingerprint["source"] == "files" and not check_headers(self.options):
+            _ = self._tables  # kept for whoever reads on: these have no header to look at alone
 
     def read(self) -> None:
         """Read both splits. Raises EdgekdError for the first row that is wrong."""

@@ -56,9 +56,10 @@ def attempt(
     folder = runs / recipe.name
     tracking = Tracking(track, recipe.name, folder, watcher.say)
     data = Data(recipe.data, recipe.seed)
-    planned = plan(recipe, store, runs)
-    with placed(recipe):
-        data.read()  # now, and not when the first step needs it
+    planned = plan(recipe, store, runs, data)
+    if not all(item.cached for item in planned):
+        with placed(recipe):
+            data.read()  # now, and not when the first step needs it
     found: dict[str, Assessed] = {}
     reports: list[StepReport] = []
     # What an earlier run left stays whole until this one has made something: it may be stopped, or fail, before that.

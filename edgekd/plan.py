@@ -32,12 +32,13 @@ class Planned:
         return not self.changes
 
 
-def plan(recipe: Recipe, store: Store, runs: Path) -> list[Planned]:
-    """Each step's key, and whether its artifact is there. Runs nothing, and loads neither torch nor a runtime.
+def plan(recipe: Recipe, store: Store, runs: Path, data: Data | None = None) -> list[Planned]:
+    """Each step's key, and whether its artifact is there. Runs nothing, and loads neither torch nor a runtime. `data`:
+    the recipe's, of a caller who goes on with what is read and hashed here.
 
     Raises EdgekdError where the data are not there, or a local source lacks a column.
     """
-    data = Data(recipe.data, recipe.seed)
+    data = data or Data(recipe.data, recipe.seed)
     with placed(recipe):
         data.check()
     try:

@@ -83,10 +83,13 @@ def check_columns(told: str, known: Iterable[str], options: DataOptions) -> None
             raise EdgekdError(f"{told} has no column '{column}'", hint, path=("data", *path))
 
 
-def check_files(options: DataOptions) -> None:
-    """As `check_columns`, of each file of a local source; of delimited text no more is looked at than its header."""
-    for file in find(options).values():
-        check_columns(str(file), _names(file, options), options)
+def check_headers(options: DataOptions) -> bool:
+    """As `check_columns`, of each delimited file of a local source; whether all of its files are such."""
+    files = find(options).values()
+    delimiting = [file for file in files if _reader(file) == "csv"]
+    for file in delimiting:
+        check_columns(str(file), delimited.header(file, _delimited(file, options)), options)
+    return len(delimiting) == len(files)
 
 
 def from_hub(options: DataOptions, commit: str) -> Tables:
@@ -212,15 +215,6 @@ def _reader(file: Path) -> str:
         hint = nearest(file.suffix, SUFFIXES)
         raise EdgekdError(f"{file}: files ending in '{file.suffix}' are not read", hint, path=_SOURCE)
     return _READERS.get(file.suffix, "")
-
-
-def _names(file: Path, options: DataOptions) -> Iterable[str]:
-    """The names of a file's columns."""
-    if _reader(file) == "csv":
-        return delimited.header(file, _delimited(file, options))
-    return (
-        _read(file, options) if file.suffix in columns.SUFFIXES or options.preset else _load(file, options).column_names
-    )
 
 
 def _read(file: Path, options: DataOptions) -> dict[str, list[Any]]:

@@ -6,7 +6,7 @@ over each other.
 
 import importlib.util
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,9 @@ class Tracking:
                 try:
                     do(kind)
                 except Exception as error:  # each has its own families of errors, and none may end a training
-                    started.pop(kind, None)
+                    if tracker := started.pop(kind, None):
+                        with suppress(Exception):
+                            tracker.finish()
                     self._lose(kind, error)
 
         def begin(kind: str) -> None:

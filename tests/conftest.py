@@ -204,15 +204,23 @@ def pip_only(folder: Path) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="module")
+def served_wheels(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What a bundle of ONNX Runtime requires, by name and version, in the one place where pip looks."""
+    folder = tmp_path_factory.mktemp("index")
+    write_index(folder, ("onnxruntime", "numpy", "tokenizers"))
+    with pip_only(folder):
+        yield
+
+
 @pytest.fixture
-def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder for wheels; pip is told to look nowhere else, and environments are made beside it."""
     folder = tmp_path / "wheels"
     folder.mkdir()
-    for variable, value in (("NO_INDEX", "1"), ("FIND_LINKS", str(folder)), ("CONFIG_FILE", os.devnull)):
-        monkeypatch.setenv(f"PIP_{variable}", value)
     monkeypatch.setenv("EDGEKD_CACHE", str(tmp_path / "cache"))
-    return folder
+    with pip_only(folder):
+        yield folder
 
 
 def artifact(path: Path, form: str) -> Artifact:

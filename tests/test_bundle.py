@@ -7,7 +7,6 @@ import subprocess
 import sys
 import sysconfig
 import tarfile
-from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
@@ -22,14 +21,7 @@ from edgekd.cli import cli
 from edgekd.errors import EdgekdError
 from tests.conftest import Ran, pip_only, write_index
 
-
-@pytest.fixture(scope="module", autouse=True)
-def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Wheels of the right names and versions in a folder, and pip told to look nowhere else."""
-    folder = tmp_path_factory.mktemp("index")
-    write_index(folder, ("onnxruntime", "numpy", "tokenizers"))
-    with pip_only(folder):
-        yield
+pytestmark = pytest.mark.usefixtures("served_wheels")
 
 
 @pytest.fixture(scope="module")

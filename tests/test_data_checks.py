@@ -45,7 +45,8 @@ def test_json_lines_have_the_columns_of_all_rows(
     data = tmp_path / "train.jsonl"
     data.write_text('{"sentence": "x"}\n{"sentence": "y", "label": "no"}\n')
     recipe = write_recipe(tmp_path, (str(corpus), str(data)))
-    assert edgekd("plan", recipe, "--runs", tmp_path / "runs")[0] == 0
+    code, _, err = edgekd("plan", recipe, "--runs", tmp_path / "runs")
+    assert code == 1 and "train.jsonl:1: column 'label' has no value" in err
     recipe.write_text(recipe.read_text().replace("max_length", "label: lable, max_length"))
     code, _, err = edgekd("plan", recipe, "--runs", tmp_path / "runs")
     assert code == 1 and "train.jsonl has no column 'lable'" in err and "Did you mean 'label'? " in err

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Ran, pip_only, write_index
+from tests.conftest import Ran
 from tests.loopback_hub import OWNER, TOKEN, Hub, serve
 
 Push = Callable[..., subprocess.CompletedProcess[str]]
@@ -18,12 +18,7 @@ FETCH = "import sys, huggingface_hub; print(huggingface_hub.snapshot_download(sy
 SERVE = "import runpy, sys; runpy.run_path(sys.argv[1], run_name='__main__'); import edgekd; print(edgekd.__file__)"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    folder = tmp_path_factory.mktemp("index")
-    write_index(folder, ("onnxruntime", "numpy", "tokenizers"))
-    with pip_only(folder):
-        yield
+pytestmark = pytest.mark.usefixtures("served_wheels")
 
 
 @pytest.fixture(scope="module")

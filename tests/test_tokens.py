@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from edgekd import bundle_card, pipeline, receipts, selftest, tagging, words, worker
 from edgekd.artifact import Artifact
+from edgekd.bundle_requirements import Target
 from edgekd.data import Data
 from edgekd.data_options import DataOptions
 from edgekd.errors import EdgekdError
@@ -343,7 +344,7 @@ def test_a_card_says_what_is_tagged(chain: tuple[Path, Any]) -> None:
     step = next(entry for entry in raw["steps"] if entry["step"] == "onnx")
     recipe = load(chain[0] / "recipe.yaml", ["devices=[]"])
     data = Data(recipe.data, recipe.seed)
-    card = bundle_card.card("x", Artifact.load(chain[0] / "onnx").manifest, raw, step, data, "Python 3.11")
+    card = bundle_card.card("x", Artifact.load(chain[0] / "onnx").manifest, raw, step, data, Target())
     assert "pipeline_tag: token-classification" in card and "Tags of words, labels O, B-AGENT" in card
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
@@ -31,9 +31,6 @@ from edgekd.kd.outputs import Outputs
 from edgekd.kd.phase import Phase
 from edgekd.kd.rows import Rows, loader
 from edgekd.tokens import batches
-
-if TYPE_CHECKING:
-    pass
 
 Precision = Literal["auto", "fp32", "bf16"]
 _LEARNER, _STATE, _OUTPUTS = "learner.safetensors", "state", "outputs"
@@ -128,8 +125,9 @@ class Training:
                 position.count(phase, found, steps)
                 self.progress(phase.name, position.step, total)
                 if accelerator.is_main_process and (len(losses) == _TRACKED or position.step == total):
-                    means = {name: sum(step[name] for step in losses) / len(losses) for name in losses[0]}
-                    self.track({f"{phase.name}/{name}": mean for name, mean in means.items()}, before + position.step)
+                    told = {name: [step[name] for step in losses if name in step] for step in losses for name in step}
+                    means = {f"{phase.name}/{name}": sum(values) / len(values) for name, values in told.items()}
+                    self.track(means, before + position.step)
                     losses.clear()
                 # All randomness is drawn anew at each step, so one process's state is everyone's.
                 if accelerator.is_main_process and self.clock() - last >= self.checkpoint_s:
