@@ -221,6 +221,13 @@ steps:
     model: {{lstm: 24, embedding: 16}}
     phases: {{chain: {{epochs: 6, learning_rate: 1.0e-2, batch_size: 16, head_rate: 1}}}}
   - {{id: lstm_onnx, stage: export_onnx}}
+  - id: untagged
+    stage: distill
+    teacher: teacher
+    method: dictionary
+    model: {{layers: 1, from: teacher, random: true}}
+    general: {{corpus: {text}}}
+    phases: {{text: {{epochs: 12, learning_rate: 2.0e-3, batch_size: 16, head_rate: 10}}, chain: {{epochs: 0}}}}
 devices: []
 """
 
@@ -228,7 +235,9 @@ devices: []
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory, encoder: Path) -> tuple[Path, Any]:
     root = tmp_path_factory.mktemp("read")
-    (root / "recipe.yaml").write_text(RECIPE.format(encoder=encoder))
+    rows = Data(DataOptions.model_validate({"source": "embedded/entities", "max_length": 32}), 8).train
+    (root / "text.txt").write_text("\n".join(rows.texts[row][0] for row in range(300)) + "\n")
+    (root / "recipe.yaml").write_text(RECIPE.format(encoder=encoder, text=root / "text.txt"))
     report = pipeline.run(load(root / "recipe.yaml"), Store(root / "runs" / ".store"), root / "runs", Quiet())
     return root / "runs" / "read", report
 
@@ -247,7 +256,7 @@ def score(folder: Path, rows: Data, entries: Path | None = None) -> float:
 def test_students_of_both_kinds_keep_what_the_teacher_knows(ran: tuple[Path, Any]) -> None:
     scores = {step.step: step.score.value for step in ran[1].steps}
     assert scores["teacher"] > 0.9
-    for student in ("student", "lstm"):
+    for student in ("student", "lstm", "untagged"):
         assert scores[student] > 0.9 * scores["teacher"]
     assert scores["onnx"] == scores["student"] and scores["lstm_onnx"] == scores["lstm"]
 

@@ -35,10 +35,12 @@ class Disturbance:
     outside: int = 0
 
     def __call__(
-        self, tokens: Encoded, targets: "Sequence[NDArray[np.int64]]", rows: Sequence[int], seed: int
+        self, tokens: Encoded, targets: "Sequence[NDArray[np.int64]] | None", rows: Sequence[int], seed: int
     ) -> Encoded:
-        """Some rows with other matches, the same for the same rows and seed; `targets` are all rows' words'."""
-        assert tokens.matches is not None
+        """Some rows with other matches, the same for the same rows and seed; `targets` are all rows' words'. Of text
+        without any, a made-up match may stand anywhere.
+        """
+        assert tokens.matches is not None and tokens.places is not None
         draw = np.random.default_rng([seed, *rows])
         found = tokens.take(rows)
         if draw.random() < self.empty:
@@ -51,7 +53,12 @@ class Disturbance:
             types = draw.integers(tokens.kinds, size=len(wrong))
             kept = [_retyped(each, wrong, types) for each in kept]
         made = [
-            self._distracted(each, targets[row] == self.outside, tokens.kinds, draw)
+            self._distracted(
+                each,
+                np.ones(len(tokens.places[row]), bool) if targets is None else targets[row] == self.outside,
+                tokens.kinds,
+                draw,
+            )
             for each, row in zip(kept, rows, strict=True)
         ]
         return replace(found, matches=made)

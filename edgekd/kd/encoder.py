@@ -149,11 +149,9 @@ def _chosen_of_tagger(teacher: Tagger, layers: Sequence[int], attention: Sequenc
 
 def renewed(model: Any) -> Any:
     """An encoder of the same shape, with new weights."""
-    if isinstance(model, Tagger):
-        with _quiet():
-            body = type(model.body)._from_config(model.config).float()
-        return Tagger(body, model.kinds, model.longest)
     with _quiet():
+        if isinstance(model, Tagger):
+            return tagger.renewed(model)
         return type(model)._from_config(model.config).float()
 
 

@@ -174,8 +174,10 @@ class Phase(Options):
             raise ValueError("every term has weight 0: nothing would be learnt")
         if self.anneal and not (self.terms.soft and self.terms.hard):
             raise ValueError("anneal goes from the teacher to the labels. It needs terms.soft and terms.hard")
-        if self.epochs and self.data == "general" and (self.terms.hard or self.terms.soft):
-            raise ValueError("general text has no labels: terms.hard and terms.soft cannot be used on it")
+        if self.epochs and self.data == "general" and self.terms.hard:
+            raise ValueError("general text has no labels: terms.hard cannot be used on it")
+        if self.epochs and self.data == "general" and self.terms.soft and self.soft_loss == "dkd":
+            raise ValueError("general text has no labels, and dkd needs them. Set another soft_loss")
         if self.epochs and self.teacher == "pretrained" and self.terms.soft:
             raise ValueError("a pretrained encoder has no head for the task: terms.soft needs teacher: tuned")
         if self.terms.cross and (self.live or self.weighting == "objective"):

@@ -23,10 +23,12 @@ class Positions:
     def __init__(self, batch: Mapping[str, Any]) -> None:
         self.labels: Tensor | None = batch.get("labels")
         self._places: Tensor | None = batch.get("places")
-        if self._places is not None and self.labels is not None:
-            self._theirs: Tensor = batch.get("their_places", self._places)
-            self._chosen = (self._places >= 0) & (self._theirs >= 0)
-            self._there = self._chosen.any(1)  # a chain has a word
+        if self._places is None:
+            return
+        self._theirs: Tensor = batch.get("their_places", self._places)
+        self._chosen = (self._places >= 0) & (self._theirs >= 0)
+        self._there = self._chosen.any(1)  # a chain has a word
+        if self.labels is not None:
             self._tags, _ = crf.packed(self.labels[self._there], self._chosen[self._there])
             self.labels = self.labels[self._chosen]
 

@@ -44,11 +44,13 @@ class Rows:
         return len(self.tokens.ids)
 
     @cached_property
-    def _targets(self) -> "list[NDArray[Any]]":
-        """Of each row, the targets of its words."""
+    def _targets(self) -> "list[NDArray[Any]] | None":
+        """Of each row, the targets of its words, where they have any."""
         import numpy as np
 
-        assert self.targets is not None and self.tokens.places is not None
+        if self.targets is None:
+            return None
+        assert self.tokens.places is not None
         return np.split(self.targets, np.cumsum([len(row) for row in self.tokens.places])[:-1])
 
     @property
@@ -70,7 +72,8 @@ class Rows:
             batch["dictionary"] = torch.from_numpy(disturbed.pad(range(len(rows)))["dictionary"])
         if self.tokens.places is not None:
             batch["places"] = _padded([self.tokens.places[row] for row in rows])
-            batch["labels"] = _padded([self._targets[row] for row in rows])
+            if self._targets is not None:
+                batch["labels"] = _padded([self._targets[row] for row in rows])
             if self.theirs is not None and self.theirs[0].places is not None:
                 batch["their_places"] = _padded([self.theirs[0].places[row] for row in rows])
         elif self.targets is not None:

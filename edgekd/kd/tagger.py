@@ -138,6 +138,12 @@ def start(folder: Path, kinds: tuple[str, ...], longest: bool, **config: Any) ->
     return Tagger(body, kinds, longest)
 
 
+def renewed(like: Tagger) -> Tagger:
+    """A tagger on an encoder, with new weights."""
+    body = type(like.body)._from_config(like.config, **_without_pooler(like.config)).float()
+    return Tagger(body, like.kinds, like.longest)
+
+
 def recurrent(like: Tagger, embedding: int, hidden: int) -> Tagger:
     """A new BiLSTM tagger with the tags, the kinds and the vocabulary of another; `hidden` are the states of a way."""
     own = ("num_labels", "id2label", "label2id", "pad_token_id")

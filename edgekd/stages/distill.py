@@ -217,7 +217,7 @@ class Distill(Stage):
                 student,
                 theirs,
                 teachers.values() if alike else (),
-                None if targets is None else job.data.task.words,
+                job.data.task.words,
                 reads,
             )
         return [found[kind] for kind in kinds], told

@@ -231,7 +231,7 @@ def test_minilm_needs_as_many_heads(encoder: Path, tmp_path: Path) -> None:
     "fields",
     [
         {"terms": Terms(hard=1), "data": "general"},
-        {"terms": Terms(soft=1), "data": "general"},
+        {"terms": Terms(soft=1), "data": "general", "soft_loss": "dkd"},
         {"terms": Terms(soft=1), "teacher": "pretrained"},
     ],
 )

@@ -157,6 +157,26 @@ def test_a_stage_can_be_skipped_and_then_needs_nothing(encoder: Path, job: Calla
     assert {record["phase"] for record in history(made)} == {"tad", "tsd"}
 
 
+def test_text_without_labels_is_learnt_from_the_teacher_alone(
+    encoder: Path, text: Path, job: Callable[..., Job]
+) -> None:
+    teacher = artifact(encoder, "torch")
+    stage = Distill.model_validate(
+        {
+            "teacher": "t",
+            "model": {"layers": 2, "from": "t"},
+            "method": "logits",
+            "general": {"corpus": str(text)},
+            "phases": quick("text", "prediction"),
+        }
+    )
+    made = job("text", teacher, t=teacher)
+    stage.run(made)
+    records = history(made)
+    assert [record["phase"] for record in records] == ["text", "text", "prediction", "prediction"]
+    assert "hard" not in records[0] and records[1]["soft"] < records[0]["soft"]
+
+
 def test_augmented_copies_are_learnt_from_and_told_of(encoder: Path, job: Callable[..., Job]) -> None:
     teacher = artifact(encoder, "torch")
     stage = Distill.model_validate(
