@@ -13,6 +13,7 @@ from edgekd.artifact import canonical
 from edgekd.data import Data
 from edgekd.errors import EdgekdError
 from edgekd.recipe import Recipe, Step
+from edgekd.stage import Stage
 from edgekd.store import Store
 
 STATE = "state.json"
@@ -32,6 +33,39 @@ class Planned:
         return not self.changes
 
 
+class Keys:
+    """Cache keys of recipes' steps; what the same stage's options and libraries come to is found once."""
+
+    def __init__(self) -> None:
+        self._said: dict[int, tuple[Stage, dict[str, Any], dict[str, str]]] = {}
+
+    def __call__(self, recipe: Recipe, data: Data) -> Iterator[tuple[Step, str, dict[str, Any]]]:
+        """Each step, its key and the parts that the key is made of.
+
+        Raises EdgekdError where an option names what is not there.
+        """
+        keys: dict[str, str] = {}
+        for step in recipe.steps:
+            with placed(recipe, step):
+                if id(step.stage) not in self._said:  # which is kept, so that no other gets its number
+                    stage = step.stage
+                    self._said[id(stage)] = stage, stage.key_options(), extras.versions(stage.needs())
+                _, options, libraries = self._said[id(step.stage)]
+                parts: dict[str, Any] = {
+                    "stage": step.stage.name(),
+                    "version": type(step.stage).version,
+                    "options": options,
+                    "sources": {".".join(path): keys[source] for path, source in step.stage.sources().items()},
+                    "data": data.fingerprint if step.stage.reads_data else {},
+                    "seed": recipe.seed if step.stage.seed is None else step.stage.seed,
+                    "libraries": libraries,
+                    "offline": bool(recipe.overrides),
+                }
+            key = hashlib.sha256(canonical(parts).encode()).hexdigest()[:32]
+            keys[step.id] = key
+            yield step, key, parts
+
+
 def plan(recipe: Recipe, store: Store, runs: Path, data: Data | None = None) -> list[Planned]:
     """Each step's key, and whether its artifact is there. Runs nothing, and loads neither torch nor a runtime. `data`:
     the recipe's, of a caller who goes on with what is read and hashed here.
@@ -45,24 +79,10 @@ def plan(recipe: Recipe, store: Store, runs: Path, data: Data | None = None) -> 
         before = json.loads((runs / recipe.name / STATE).read_text())
     except (FileNotFoundError, NotADirectoryError, ValueError):
         before = {}
-    planned: list[Planned] = []
-    keys: dict[str, str] = {}
-    for step in recipe.steps:
-        with placed(recipe, step):
-            parts: dict[str, Any] = {
-                "stage": step.stage.name(),
-                "version": type(step.stage).version,
-                "options": step.stage.key_options(),
-                "sources": {".".join(path): keys[source] for path, source in step.stage.sources().items()},
-                "data": data.fingerprint if step.stage.reads_data else {},
-                "seed": recipe.seed if step.stage.seed is None else step.stage.seed,
-                "libraries": extras.versions(step.stage.needs()),
-                "offline": bool(recipe.overrides),
-            }
-        key = hashlib.sha256(canonical(parts).encode()).hexdigest()[:32]
-        keys[step.id] = key
-        planned.append(Planned(step, key, parts, () if key in store else _changes(before.get(step.id), parts)))
-    return planned
+    return [
+        Planned(step, key, parts, () if key in store else _changes(before.get(step.id), parts))
+        for step, key, parts in Keys()(recipe, data)
+    ]
 
 
 def _changes(before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> tuple[str, ...]:

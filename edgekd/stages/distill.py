@@ -43,7 +43,7 @@ class Distill(Stage):
 
     accepts: ClassVar[frozenset[str]] = frozenset({"torch"})
     makes: ClassVar[str] = "torch"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     libraries: ClassVar[tuple[str, ...]] = ("torch", "transformers", "accelerate", "tokenizers")
 
     teacher: Source = Field(description="The step that made the teacher; default: the step before")

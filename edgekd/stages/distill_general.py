@@ -28,6 +28,7 @@ class DistillGeneral(Stage):
     """
 
     makes: ClassVar[str] = "encoder"
+    version: ClassVar[int] = 2
     libraries: ClassVar[tuple[str, ...]] = ("torch", "transformers", "accelerate", "tokenizers")
     reads_data: ClassVar[bool] = False
 
