@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from edgekd import __version__, cli_artifacts, cli_help, cli_new, cli_runs
+from edgekd import __version__, cli_artifacts, cli_help, cli_new, cli_runs, cli_sweep
 from edgekd.cli_devices import devices
 from edgekd.cli_options import ONLINE, RECIPE, RUNS, SETTINGS, STORE, opened
 from edgekd.errors import EdgekdError
@@ -28,7 +28,7 @@ def cli() -> None:
 
 
 _ARTIFACTS = (cli_artifacts.predict, cli_artifacts.bundle, cli_artifacts.push)
-for _command in (*_ARTIFACTS, cli_runs.runs, cli_help.doctor, cli_help.schema, cli_new.new, devices):
+for _command in (*_ARTIFACTS, cli_runs.runs, cli_help.doctor, cli_help.schema, cli_new.new, cli_sweep.sweep, devices):
     cli.add_command(_command)
 
 
@@ -167,7 +167,8 @@ def compare(
     max_larger: float | None,
     form: str,
 ) -> None:
-    """Compare finished runs, such as runs/before and runs/after, with the first of them, artifact by artifact.
+    """Compare finished runs, such as runs/before and runs/after, with the first of them, artifact by artifact. Of a
+    sweep, its variants are compared.
 
     Ends with 1 where a run breaks a limit that is set here, has not every artifact, or was refused: a gate for CI.
     """
@@ -175,9 +176,11 @@ def compare(
     from edgekd.errors import RefusedError
     from edgekd.terminal import Terminal
 
-    if len(folders) < 2:
-        raise click.UsageError("Name two runs at least.")
+    if not folders:
+        raise click.UsageError("Name two runs at least, or a sweep.")
     runs = comparing.load(folders)
+    if len(runs) < 2:
+        raise click.UsageError("Name two runs at least, or a sweep.")
     pairs = comparing.compare(runs, steps)
     limits = comparing.Limits(max_drop, max_slower, max_larger)
     broken = list(comparing.broken(runs, pairs, limits)) if limits != comparing.Limits() else []

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgekd import answers, examining, report_files, report_rows
+from edgekd import answers, examining, report_files, report_rows, sweep_files
 from edgekd.answers import Answers
 from edgekd.errors import EdgekdError, nearest
 from edgekd.report import Percentile, Report, Score, StepReport, Timing
@@ -68,7 +68,9 @@ class Limits:
 
 
 def load(folders: Sequence[Path]) -> list[Run]:
-    """Raises EdgekdError where a folder holds no run."""
+    """Raises EdgekdError where a folder holds no run. Of a sweep its variants are taken."""
+    nested = [sweep_files.runs(folder) if sweep_files.is_sweep(folder) else [folder] for folder in folders]
+    folders = [run for runs in nested for run in runs]
     short = [folder.name for folder in folders]
     names = short if len(set(short)) == len(short) else [folder.as_posix() for folder in folders]
     return [

@@ -76,6 +76,7 @@ class Stage(Options, ABC):
     makes: ClassVar[str]  # the format it makes
     version: ClassVar[int] = 1  # raise it when the same options would give another artifact
     libraries: ClassVar[tuple[str, ...]] = ()  # distributions it always uses
+    trains: ClassVar[bool] = False  # by gradients: a sweep gives it a GPU
     reads_data: ClassVar[bool] = True  # False: its artifact knows no task, every recipe shares it, and none scores it
 
     budget: Annotated[Budget, IsAside()] = Field(Budget(), description="What the artifact may cost and must reach")

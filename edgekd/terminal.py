@@ -17,7 +17,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from edgekd import compare_files, report_files, study_files
+from edgekd import compare_files, report_files, study_files, sweep_files, sweep_results
 from edgekd.comparing import Pair
 from edgekd.report import Report
 from edgekd.study_results import Results
@@ -65,6 +65,11 @@ class Terminal:
         """A study's variants."""
         header, rows = study_files.table(results, results.summaries())
         self._table(header, rows, {"variant"})
+
+    def sweep(self, results: sweep_results.Results) -> None:
+        """A sweep's variants."""
+        header, rows = sweep_files.table(results)
+        self._table(header, rows, {"variant", *header[1:-3], ""})
 
     def comparison(self, pairs: Sequence[Pair]) -> None:
         """Runs against the first."""

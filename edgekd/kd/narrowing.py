@@ -127,8 +127,8 @@ def _tags(other: Tagger, mine: Tagger, basis: Tensor) -> None:
     """A tagger's other parts: of its classifier's inputs the first are the hidden space's."""
     mine.dictionary.load_state_dict(other.dictionary.state_dict())
     mine.chain.load_state_dict(other.chain.state_dict())
-    hidden, told = other.classifier.weight.split([basis.shape[0], other.dictionary.out_features], dim=1)
-    mine.classifier.weight.copy_(torch.cat([hidden @ basis, told], dim=1))
+    weight, width = other.classifier.weight, basis.shape[0]
+    mine.classifier.weight.copy_(torch.cat([weight[:, :width] @ basis, weight[:, width:]], dim=1))
     mine.classifier.bias.copy_(other.classifier.bias)
 
 

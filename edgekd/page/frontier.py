@@ -1,7 +1,7 @@
 """Accuracy against what it costs: every artifact with its intervals, and the line of those that none beats."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from xml.sax.saxutils import escape
@@ -55,8 +55,12 @@ def unbeaten(found: Sequence[Point]) -> list[Point]:
     return front
 
 
-def svg(found: Sequence[Point], cost: str, metric: str, kinds: Sequence[str]) -> str:
-    """The plot, or "" where fewer than two artifacts have both figures. A kind's colour is its place in `kinds`."""
+def svg(
+    found: Sequence[Point], cost: str, metric: str, kinds: Sequence[str], named: Container[str] | None = None
+) -> str:
+    """The plot, or "" where fewer than two artifacts have both figures. A kind's colour is its place in `kinds`. Names
+    stand beside all dots, or those `named`.
+    """
     if len(found) < 2:
         return ""
     x, y = _axes(found)
@@ -83,7 +87,11 @@ def svg(found: Sequence[Point], cost: str, metric: str, kinds: Sequence[str]) ->
                 class_=f"dot k{kinds.index(point.kind)}",
             )
         )
-    dots = [Dot(point.name, x(point.cost), y(point.score), _radius(point, largest)) for point in ordered]
+    dots = [
+        Dot(point.name, x(point.cost), y(point.score), _radius(point, largest))
+        for point in ordered
+        if named is None or point.name in named
+    ]
     drawn += names(dots, _LEFT, _WIDE)
     return tag(
         "svg",

@@ -28,11 +28,18 @@ if TYPE_CHECKING:
 class General(Options):
     """What phases on general text learn from."""
 
-    corpus: Annotated[str, IsFile()] = Field(description="A text file, one text a line")
+    corpus: Annotated[str, IsFile()] = Field(
+        description="A text file, one text a line; for a task of two texts, both, with a tab between"
+    )
     model: Annotated[str | None, IsPretrained()] = Field(
         None, description="The pretrained encoder that the teacher was tuned from, for phases with teacher: pretrained"
     )
     rows: int | None = Field(None, ge=1, description="Use the first so many lines; default: all")
+
+
+def general_rows(general: General, texts: int) -> list[tuple[str, ...]]:
+    """Its lines as rows; of a task of two texts, cut at the tab that may stand between them."""
+    return [tuple(line.split("\t", texts - 1)) for line in lines(Path(general.corpus))[: general.rows]]
 
 
 class Distill(Stage):
@@ -44,6 +51,7 @@ class Distill(Stage):
     accepts: ClassVar[frozenset[str]] = frozenset({"torch"})
     makes: ClassVar[str] = "torch"
     version: ClassVar[int] = 4
+    trains: ClassVar[bool] = True
     libraries: ClassVar[tuple[str, ...]] = ("torch", "transformers", "accelerate", "tokenizers")
 
     teacher: Source = Field(description="The step that made the teacher; default: the step before")
@@ -208,7 +216,7 @@ class Distill(Stage):
                 texts, targets = copied.texts, copied.targets
             elif kind == "general":
                 assert self.general is not None
-                texts, targets = [(line,) for line in lines(Path(self.general.corpus))[: self.general.rows]], None
+                texts, targets = general_rows(self.general, len(job.data.options.text)), None
             found[kind] = rows(
                 texts,
                 targets,

@@ -29,6 +29,7 @@ class DistillGeneral(Stage):
 
     makes: ClassVar[str] = "encoder"
     version: ClassVar[int] = 2
+    trains: ClassVar[bool] = True
     libraries: ClassVar[tuple[str, ...]] = ("torch", "transformers", "accelerate", "tokenizers")
     reads_data: ClassVar[bool] = False
 

@@ -24,6 +24,7 @@ class FineTune(Stage):
     """
 
     makes: ClassVar[str] = "torch"
+    trains: ClassVar[bool] = True
     libraries: ClassVar[tuple[str, ...]] = ("torch", "transformers", "accelerate", "tokenizers")
 
     model: Annotated[str | Start, IsPretrained()] = Field(

@@ -1,0 +1,1 @@
+"""Where the steps of a sweep are made, an executor a file."""

@@ -1,0 +1,103 @@
+"""Ray: a cluster by its address, or one that is started on this machine for the sweep."""
+
+import os
+import socket
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from pydantic import Field
+
+from edgekd.errors import EdgekdError
+from edgekd.executor import RETRIES, Executor, Made
+from edgekd.sweep_plan import Node
+
+_START = "Start one: ray start --head"
+
+
+class Ray(Executor):
+    """Steps as tasks of Ray, which places them by cores and GPUs and begins again those whose worker was lost.
+
+    The store has to be a folder that all machines see under one path, and so have the recipe's files.
+    """
+
+    cpus: int = Field(1, ge=1, description="Cores of a step")
+    gpus: float = Field(0.0, ge=0, description="GPUs of a step that trains")
+    address: str | None = Field(
+        None, description="Of a cluster, such as auto or ray://HOST:10001; default: RAY_ADDRESS, or one started here"
+    )
+
+    def run(
+        self, nodes: Sequence[Node], ask: Callable[[Node], Mapping[str, Any]], say: Callable[[str], None]
+    ) -> Iterator[Made]:
+        if not nodes:
+            return
+        ray = _imported()
+        # Ray's own report of use is off where nobody asked for it, and its logs stay with the workers.
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        ours = not ray.is_initialized()
+        if ours:
+            _reach(self.address or os.environ.get("RAY_ADDRESS", ""))
+            try:
+                ray.init(address=self.address, log_to_driver=False, logging_level="ERROR")
+            except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+                raise EdgekdError(f"no Ray cluster at {self.address or 'this machine'}: {error}", _START) from None
+        try:
+            yield from self._made(ray, nodes, ask)
+        finally:
+            if ours:
+                ray.shutdown()
+
+    def _made(self, ray: Any, nodes: Sequence[Node], ask: Callable[[Node], Mapping[str, Any]]) -> Iterator[Made]:
+        # Of lost workers: an error that the task tells of is a result.
+        task = ray.remote(max_retries=RETRIES, retry_exceptions=False)(_make)
+        found: dict[str, Any] = {}
+        keys: dict[Any, str] = {}
+        for node in nodes:  # parents come first
+            parents = [found[parent] for parent in node.parents]
+            resources = {"num_cpus": self.cpus, "num_gpus": self.gpus if node.trains else 0}
+            found[node.key] = task.options(name=f"{node.step} {node.key[:8]}", **resources).remote(
+                dict(ask(node)), *parents
+            )
+            keys[found[node.key]] = node.key
+        waiting = list(keys)
+        while waiting:
+            (done, *_), waiting = ray.wait(waiting, num_returns=1)
+            try:
+                made = ray.get(done)
+            except ray.exceptions.RayTaskError as error:
+                made = Made(keys[done], failed=f"a bug in edgekd: {error}")
+            except ray.exceptions.RayError as error:
+                made = Made(keys[done], failed=str(error).strip().partition("\n")[0])
+            if made is not None:
+                yield made
+
+
+def _reach(address: str) -> None:
+    """Raises EdgekdError where nobody listens at HOST:PORT: Ray itself tries for minutes."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if colon and port.isdigit():
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+        except OSError as error:
+            raise EdgekdError(f"no Ray cluster at {address}: {error.strerror or error}", _START) from None
+
+
+def _make(job: Mapping[str, Any], *parents: Made | None) -> Made | None:
+    """A task. None where a parent was not made, or must not be used: nothing is made of it."""
+    import ray
+
+    from edgekd.sweep_worker import make
+
+    if any(parent is None or not parent.usable for parent in parents):
+        return None
+    told = make(job)
+    told["where"] += f", node {ray.get_runtime_context().get_node_id()[:8]}"
+    return Made(job["key"], **told)
+
+
+def _imported() -> Any:
+    try:
+        import ray
+    except ImportError:
+        raise EdgekdError("ray is not installed", "pip install 'edgekd[sweep]'") from None
+    return ray
