@@ -38,6 +38,7 @@ class Keys:
 
     def __init__(self) -> None:
         self._said: dict[int, tuple[Stage, dict[str, Any], dict[str, str]]] = {}
+        self._versions: dict[tuple[str, ...], dict[str, str]] = {}
 
     def __call__(self, recipe: Recipe, data: Data) -> Iterator[tuple[Step, str, dict[str, Any]]]:
         """Each step, its key and the parts that the key is made of.
@@ -48,8 +49,10 @@ class Keys:
         for step in recipe.steps:
             with placed(recipe, step):
                 if id(step.stage) not in self._said:  # which is kept, so that no other gets its number
-                    stage = step.stage
-                    self._said[id(stage)] = stage, stage.key_options(), extras.versions(stage.needs())
+                    stage, needs = step.stage, step.stage.needs()
+                    if needs not in self._versions:
+                        self._versions[needs] = extras.versions(needs)
+                    self._said[id(stage)] = stage, stage.key_options(), self._versions[needs]
                 _, options, libraries = self._said[id(step.stage)]
                 parts: dict[str, Any] = {
                     "stage": step.stage.name(),

@@ -275,6 +275,8 @@ def _deepest(marks: Marks, path: tuple[int | str, ...]) -> str:
 
 
 def _untimed(step: Step) -> Step:
+    if not step.stage.budget.max_p50_ms:
+        return step
     budget = step.stage.budget.model_copy(update={"max_p50_ms": {}})
     return replace(step, stage=step.stage.model_copy(update={"budget": budget}))
 
