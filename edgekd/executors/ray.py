@@ -39,7 +39,7 @@ class Ray(Executor):
             _reach(self.address or os.environ.get("RAY_ADDRESS", ""))
             try:
                 ray.init(address=self.address, log_to_driver=False, logging_level="ERROR")
-            except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+            except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
                 raise EdgekdError(f"no Ray cluster at {self.address or 'this machine'}: {error}", _START) from None
         try:
             yield from self._made(ray, nodes, ask)
