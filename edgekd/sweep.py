@@ -83,7 +83,7 @@ class Sweep:
 
     def over(self, variant: Variant) -> list[str]:
         """What is set for a variant, as on the command line."""
-        return [*self.settings, *(f"{field}={json.dumps(value)}" for field, value in variant.values.items())]
+        return [*self.settings, *(f"{field}={_written(value)}" for field, value in variant.values.items())]
 
     def recipe(self, variants: Variants, variant: Variant, timed: bool) -> Recipe:
         """A variant's recipe, up to the step that is measured where nothing is timed.
@@ -127,6 +127,13 @@ def read(
     if name is not None and not re.fullmatch(r"[A-Za-z0-9_-]+", name):
         raise EdgekdError(f"name {name!r} is not letters, digits, '_' and '-'", "It names a folder.")
     return Sweep(name or f"{base.name}-sweep", path, tuple(settings), online, tuple(axes), base, measure or steps[-1])
+
+
+def _written(value: Any) -> str:
+    """A value as YAML reads it back: 1e-05 would be a word, 1.0e-05 is a number."""
+    import yaml
+
+    return yaml.safe_dump([value], default_flow_style=True, width=math.inf, allow_unicode=True).strip()[1:-1]
 
 
 def _choice(text: str) -> Choice:

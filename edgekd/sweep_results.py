@@ -1,6 +1,7 @@
 """What a sweep found, as values: figures of every variant, what was shared, and where each step was made."""
 
 import json
+import operator
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -60,13 +61,19 @@ class Results:
     importance: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     def front(self) -> list[Outcome]:
-        """The variants that none beats in every objective (Pareto)."""
-        whole = [one for one in self.outcomes if all(one.figure(name) is not None for name in self.objectives)]
-        return [one for one in whole if not any(self._beats(other, one) for other in whole)]
-
-    def _beats(self, one: Outcome, other: Outcome) -> bool:
-        gains = [BETTER[name] * ((one.figure(name) or 0.0) - (other.figure(name) or 0.0)) for name in self.objectives]
-        return min(gains) >= 0 and max(gains) > 0
+        """The variants that none beats in every objective (Pareto), by number."""
+        whole: dict[tuple[float, ...], list[Outcome]] = {}  # by gains, so that more is better in each
+        for one in self.outcomes:
+            figures = [one.figure(name) for name in self.objectives]
+            if None not in figures:
+                named = zip(self.objectives, figures, strict=True)
+                whole.setdefault(tuple(BETTER[name] * (figure or 0.0) for name, figure in named), []).append(one)
+        found: list[tuple[float, ...]] = []
+        # Who comes first is beaten by none that comes later, so that those found are all there is to compare with.
+        for gains in sorted(whole, reverse=True):
+            if not any(all(map(operator.ge, other, gains)) for other in found):
+                found.append(gains)
+        return sorted((one for gains in found for one in whole[gains]), key=lambda one: one.number)
 
 
 def spoken(value: Any) -> str:

@@ -1,5 +1,6 @@
 """Runs a sweep: what its variants need is made once, anywhere; what they measure is measured here, one at a time."""
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -17,9 +18,11 @@ from edgekd.sweep import Sweep, Variant
 from edgekd.sweep_plan import Node, Plan, Planner
 from edgekd.sweep_results import Objective, Outcome, Results, importance
 
+_EVERY_S = 5.0  # all outcomes are written each time: after every one of ten thousand that would be the most of the work
+
 
 class Runner:
-    """Runs variants of one sweep, in one go or more, and writes what is known after each."""
+    """Runs variants of one sweep, in one go or more, and writes what is known as it goes."""
 
     def __init__(
         self,
@@ -37,6 +40,7 @@ class Runner:
         self._variants, self._keys, self._cached = variants, set[str](), set[str]()
         self._steps, self._made = 0, list[dict[str, Any]]()
         self.outcomes: list[Outcome] = []
+        self._written = 0.0
 
     @property
     def folder(self) -> Path:
@@ -57,13 +61,16 @@ class Runner:
             outcome = self._outcome(variant, plan, bad)
             found.append(outcome)
             self.outcomes.append(outcome)
-            self.write()
+            if time.monotonic() - self._written > _EVERY_S:
+                self.write()
+        self.write()
         return found
 
     def write(self, weights: dict[str, dict[str, float]] | None = None) -> Results:
         """runs/NAME/sweep.json, sweep.md and sweep.svg; `weights`: of fields, where something better tells them."""
         results = self.results(weights)
         sweep_files.write(results, self.folder)
+        self._written = time.monotonic()
         return results
 
     def results(self, weights: dict[str, dict[str, float]] | None = None) -> Results:

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from edgekd import sweep_files
 from edgekd.api import Silent
@@ -69,6 +71,25 @@ def test_what_is_asked(recipe: Path) -> None:
     assert axis == Choice("teacher.budget", ({}, {"max_mb": 3}))
     drawn = read(recipe, [], ["teacher.learning_rate=1e-5..1e-3:log"]).axes
     assert drawn == (Range("teacher.learning_rate", 1e-5, 1e-3, log=True),)
+
+
+@given(
+    st.recursive(
+        st.none()
+        | st.booleans()
+        | st.integers()
+        | st.floats(allow_nan=False, allow_infinity=False)
+        | st.text(max_size=9),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    )
+)
+@example(1e-05)
+def test_a_worker_reads_the_values_that_were_planned(value: Any) -> None:
+    from edgekd.settings import parsed
+
+    sweep = Sweep("s", Path(), (), None, (), None, "m")  # type: ignore[arg-type]
+    (text,) = sweep.over(Variant(1, {"a.b": value}))
+    assert parsed(text)[:2] == ("a.b", value)
 
 
 @pytest.mark.parametrize(
@@ -234,6 +255,17 @@ def test_the_front_by_hand() -> None:
     found = outcomes((0.9, 2.0, 10), (0.9, 2.0, 11), (0.8, 1.0, 20), (0.7, 3.0, 30), (0.95, 9.0, 90))
     bad = Outcome(6, {"x": 6}, "k", 0.99, 0.1, "local", 1, refused="drop of f1 is 1")
     assert [one.number for one in results((*found, bad)).front()] == [1, 3, 5]
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4), st.integers(0, 4)), max_size=12))
+def test_the_front_is_what_none_beats(figures: list[tuple[float, float, int]]) -> None:
+    def beats(one: Outcome, other: Outcome) -> bool:
+        a, b = ((-(each.score or 0), each.p50 or 0, each.size or 0) for each in (one, other))
+        return all(x <= y for x, y in zip(a, b, strict=True)) and a != b
+
+    found = outcomes(*figures)
+    expected = [one.number for one in found if not any(beats(other, one) for other in found)]
+    assert [one.number for one in results(found).front()] == expected
 
 
 def test_what_is_told_and_drawn(tmp_path: Path) -> None:
