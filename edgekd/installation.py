@@ -15,6 +15,7 @@ GIVES = {
     "openvino": "INT8 and 4 bits for OpenVINO, by NNCF",
     "tflite": "export to TFLite, its quantizer and its runtime",
     "executorch": "export to ExecuTorch, its quantizer and its runtime",
+    "sweep": "sweeps on a Ray cluster, and searches",
     "docs": "the builder of the documentation's site",
     "dev": "the tests, the linters and the type checker",
 }
