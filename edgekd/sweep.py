@@ -133,7 +133,7 @@ def _written(value: Any) -> str:
     """A value as YAML reads it back: 1e-05 would be a word, 1.0e-05 is a number."""
     import yaml
 
-    return yaml.safe_dump([value], default_flow_style=True, width=math.inf, allow_unicode=True).strip()[1:-1]
+    return yaml.safe_dump([value], default_flow_style=True, width=math.inf).strip()[1:-1]
 
 
 def _choice(text: str) -> Choice:
