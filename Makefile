@@ -1,7 +1,7 @@
 # The habits of the house, one word each. PYTHON is the environment's interpreter.
 PYTHON ?= .venv/bin/python
 
-.PHONY: check test test-slow test-data test-emulated docs bench pi phone board
+.PHONY: check test test-slow test-data test-emulated fuzz docs bench pi phone board
 
 check:
 	$(PYTHON) -m ruff format --check .
@@ -19,6 +19,10 @@ test-data:
 
 test-emulated:
 	$(PYTHON) -m pytest -n 0 -m emulated -rs
+
+# A million inputs over every surface that reads, an hour and more; what it finds stays in tests/fuzz/corpus as a test.
+fuzz:
+	$(PYTHON) -m tests.fuzz --inputs 1000000
 
 # Writes the pages that are made from the code, then build/site; a link or an anchor that leads nowhere ends it.
 docs:

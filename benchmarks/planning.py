@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from edgekd import pipeline
-from edgekd.api import Silent
+from edgekd.assess import Silent
 from edgekd.recipe import load
 from edgekd.store import Store
 from edgekd.sweep import read

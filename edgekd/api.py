@@ -4,22 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgekd import pipeline
-from edgekd.assess import Watcher
+from edgekd.assess import Silent, Watcher
 from edgekd.errors import EdgekdError
+from edgekd.launching import Command
 from edgekd.predicting import Model
 from edgekd.recipe import Recipe
 from edgekd.report import Report
-from edgekd.store import Store
-
-
-class Silent:
-    """A watcher that tells nobody."""
-
-    def say(self, text: str) -> None:
-        pass
-
-    def progress(self, label: str, done: float, total: float) -> None:
-        pass
+from edgekd.shared_store import opened
 
 
 def run(
@@ -30,19 +21,23 @@ def run(
     time_again: bool = False,
     watcher: Watcher | None = None,
     track: Sequence[str] = (),
+    launch: str | None = None,
 ) -> Report:
     """Run a recipe, or the one that a file holds, as `edgekd run` does; the report and links go to RUNS/NAME.
 
     `settings` override a file's fields, such as "steps.student.epochs=1". The report's times are in seconds, its sizes
-    in bytes. `track` names trackers to tell, such as "tensorboard". Raises EdgekdError for anything wrong in the recipe
-    or on the machine, and its RefusedError where an artifact fails a gate, after the report is written.
+    in bytes. `track` names trackers to tell, such as "tensorboard". `launch` is a command that has
+    trainings take several processes, such as "torchrun --standalone --nproc-per-node 2". Raises EdgekdError for
+    anything wrong in the recipe or on the machine, and its RefusedError where an artifact fails a gate, after the
+    report is written.
     """
     for name, given in (("settings", settings), ("track", track)):
         if isinstance(given, str):
             raise EdgekdError(f"{name} is a list", f'Such as {name}=["{given}"].')
     found = recipe if isinstance(recipe, Recipe) else Recipe.read(recipe, settings)
-    kept = Store(Path(store or Path(runs) / ".store").absolute())
-    return pipeline.run(found, kept, Path(runs), watcher or Silent(), time_again, track)
+    kept = opened(store, Path(runs))
+    launched = Command.read(launch) if launch else None
+    return pipeline.run(found, kept, Path(runs), watcher or Silent(), time_again, track, launched)
 
 
 def load(folder: Path | str) -> Model:

@@ -8,6 +8,7 @@ from typing import Any
 
 from edgekd.artifact import Artifact
 from edgekd.errors import EdgekdError
+from edgekd.reading import whole
 
 
 def asked(folder: Path, texts: Sequence[str]) -> Iterator[tuple[str, ...]]:
@@ -20,7 +21,7 @@ def asked(folder: Path, texts: Sequence[str]) -> Iterator[tuple[str, ...]]:
     if len(texts) > len(columns):
         one = f'Put a text in quotation marks: "{" ".join(texts)}"'
         raise EdgekdError(f"{len(texts)} texts given, the model takes {len(columns)}", one)
-    return iter([tuple(texts)]) if texts else rows(sys.stdin.buffer, columns)
+    return iter([whole(tuple(texts))]) if texts else rows(sys.stdin.buffer, columns)
 
 
 def rows(lines: Iterable[bytes], columns: Sequence[str]) -> Iterator[tuple[str, ...]]:
@@ -43,9 +44,10 @@ def _row(line: bytes, columns: Sequence[str]) -> tuple[str, ...]:
     try:
         text = line.decode().rstrip("\r\n")
     except UnicodeDecodeError as error:
+        coding = "UTF-16" if line[:2] in (b"\xff\xfe", b"\xfe\xff") else "WINDOWS-1252"
         raise EdgekdError(
             f"byte 0x{line[error.start]:02x} is not UTF-8",
-            "Convert it: iconv -f WINDOWS-1252 -t UTF-8 FILE, and give what that prints.",
+            f"Convert it: iconv -f {coding} -t UTF-8 FILE, and give what that prints.",
         ) from None
     if not text.strip():
         raise EdgekdError("the line is blank", "Leave it out: each line gets one answer.")
@@ -54,10 +56,13 @@ def _row(line: bytes, columns: Sequence[str]) -> tuple[str, ...]:
     if first in '"[{':
         try:
             value = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             if first != '"':  # a sentence may begin with a quotation mark
+                told = "it is nested too deeply"
+                if isinstance(error, json.JSONDecodeError):
+                    told = f"{error.msg} (column {error.colno})"
                 raise EdgekdError(
-                    f"the line begins as JSON and is none: {error}", "Mend it, or give the text as a JSON string."
+                    f"the line begins as JSON and is none: {told}", "Mend it, or give the text as a JSON string."
                 ) from None
     if isinstance(value, dict):
         if missing := [name for name in columns if name not in value]:
@@ -65,5 +70,10 @@ def _row(line: bytes, columns: Sequence[str]) -> tuple[str, ...]:
         value = [value[name] for name in columns]
     row = tuple(value) if isinstance(value, list) else (value,)
     if not all(isinstance(part, str) for part in row):
-        raise EdgekdError("a text is no string", "Give strings.")
-    return row
+        raise EdgekdError("a text is no string", f"Give strings: {' and '.join(columns)}.")
+    if len(row) != len(columns):
+        raise EdgekdError(
+            f"{len(row)} sentence{'s' * (len(row) != 1)} given, the model takes {len(columns)}",
+            f"Give {' and '.join(columns)}.",
+        )
+    return whole(row)

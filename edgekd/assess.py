@@ -32,6 +32,16 @@ class Watcher(Protocol):
     def progress(self, label: str, done: float, total: float) -> None: ...
 
 
+class Silent:
+    """A watcher that tells nobody."""
+
+    def say(self, text: str) -> None:
+        pass
+
+    def progress(self, label: str, done: float, total: float) -> None:
+        pass
+
+
 @dataclass(frozen=True)
 class Assessed:
     """An artifact with what was found: logits of the dev split (positions, outputs), score, timings, gates.

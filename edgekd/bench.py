@@ -9,11 +9,11 @@ from edgekd import benchmark_model, measure
 from edgekd.artifact import MANIFEST, Artifact
 from edgekd.board import Board
 from edgekd.data import Data
+from edgekd.decoding import decoded
 from edgekd.device import Device
 from edgekd.errors import EdgekdError
 from edgekd.report import Gate, Timing
 from edgekd.runtime import serving
-from edgekd.tables import decoded
 from edgekd.task import TASKS
 from edgekd.tokens import Encoded
 
@@ -45,10 +45,15 @@ def texts(folder: Path, file: Path | None) -> measure.Texts:
     Raises EdgekdError, with what to give, where there is neither.
     """
     if file is not None:
-        lines = [line.strip() for line in decoded(file, file.read_bytes()).splitlines() if line.strip()]
+        lines = [line.strip() for line in decoded(file.read_bytes(), str(file)).splitlines() if line.strip()]
         if not lines:
             raise EdgekdError(f"{file} holds no line of text", "Write one text a line; a tab between two of a pair.")
-        return [tuple(line.split("\t")) for line in lines]
+        found = [tuple(line.split("\t")) for line in lines]
+        wanted = Artifact.load(folder, check=False).manifest.text
+        if wrong := next((row for row in found if len(row) != len(wanted)), None):
+            problem = f"{file}: {wrong[0][:40]!r} begins a line of {len(wrong)} texts, the model takes {len(wanted)}"
+            raise EdgekdError(problem, "Write one text a line; a tab between two of a pair, and none elsewhere.")
+        return found
     from edgekd.recipe import load
 
     if not (folder / MANIFEST).is_file():

@@ -5,12 +5,14 @@ none of its reports. Source: LiteRT, tools/benchmark.
 """
 
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from edgekd.artifact import Artifact
 from edgekd.board import Board
 from edgekd.errors import EdgekdError
+from edgekd.paths import is_file
 
 FORMAT = "tflite"  # the artifacts that it runs
 _DEADLINE = 600.0
@@ -50,7 +52,7 @@ def measure(board: Board, artifact: Artifact, name: str, threads: Iterable[int])
     Raises EdgekdError with its last words where it fails, and where the artifact has inputs that it cannot be told of.
     """
     program = board.device.benchmark_model
-    if program is None or not program.is_file():
+    if program is None or not is_file(program):
         raise EdgekdError(
             f"benchmark_model: {program} is no file", "Name LiteRT's program for that device in its file."
         )
@@ -84,16 +86,19 @@ def _flags(model: str, inputs: Sequence[tuple[str, str]], length: int, threads: 
     ]
 
 
+_NUMBER = r"(\d{1,15}(?:\.\d{0,15})?(?:e[+-]?\d{1,2})?)"
 _TIMES = re.compile(
-    r"Inference timings in us: Init: ([\d.e+]+), First inference: ([\d.e+]+),.* Inference \(avg\): ([\d.e+]+)"
+    rf"Inference timings in us: Init: {_NUMBER}, First inference: {_NUMBER},.* Inference \(avg\): {_NUMBER}"
 )
-_COUNT = re.compile(r"count=(\d+) .*?min=(\d+) max=(\d+)")
-_PEAK = re.compile(r"Overall peak memory footprint \(MB\) via periodic monitoring: ([\d.]+)")
+_COUNT = re.compile(r"count=(\d{1,15}) .*?min=(\d{1,15}) max=(\d{1,15})")
+_PEAK = re.compile(rf"Overall peak memory footprint \(MB\) via periodic monitoring: {_NUMBER}")
+# It says some fifty lines, of a hundred characters.
+_LINES, _LINE = 300, 1000
 
 
 def read(lines: Iterable[str], artifact: str, length: int, threads: int) -> Told:
     """What its output says. Raises EdgekdError, with the end of it, where it holds no result."""
-    text = "\n".join(line.rstrip() for line in lines)
+    text = "\n".join(line.rstrip()[:_LINE] for line in deque(lines, maxlen=_LINES))
     times, counts, peak = _TIMES.search(text), _COUNT.findall(text), _PEAK.search(text)
     if not times or not counts:
         told = "\n".join(text.splitlines()[-5:])

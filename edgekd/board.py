@@ -3,14 +3,15 @@
 import getpass
 import json
 import os
+import re
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
-from edgekd import agent, records
+from edgekd import agent, records, replies
 from edgekd.device import Device
 from edgekd.errors import EdgekdError
 from edgekd.provider import Python
@@ -18,6 +19,7 @@ from edgekd.runtime import RUNTIMES, installed
 
 _DEADLINE = 3600.0
 _PROBE = 120.0
+_SIZE = re.compile(r"\d{1,15}\b")  # of a folder, in kilobytes, as du begins its line
 
 
 class Board:
@@ -30,8 +32,8 @@ class Board:
     def push(self, path: Path) -> str:
         return self.link.push(path)
 
-    def pull(self, there: str, here: Path) -> None:
-        self.link.pull(there, here)
+    def pull(self, there: str, here: Path, most: int) -> None:
+        self.link.pull(there, here, most)
 
     def forget(self, there: str) -> None:
         """Remove a file that the agent wrote; where the way there is broken it stays, and is overwritten some day."""
@@ -47,10 +49,8 @@ class Board:
         told = 'for each; do [ -e "$each" ] || continue; du -sk "$each"; rm -rf "$each"; done'
         with self.alone():
             paths = [f"{self.link.home}/{name}" for name in names]
-            freed = [
-                line.split()[0] for line in self.link.run(["sh", "-c", told, "sh", *paths], {}, deadline=_DEADLINE)
-            ]
-        return sum(map(int, freed)) * 1024
+            said = self.link.run(["sh", "-c", told, "sh", *paths], {}, deadline=_DEADLINE)
+            return 1024 * sum(int(size[0]) for line in said if (size := _SIZE.match(line)))
 
     @cached_property
     def scratch(self) -> str:
@@ -60,23 +60,29 @@ class Board:
             pass
         return f"{folder}/{socket.gethostname()}-{os.getpid()}"
 
-    def ask(self, job: Mapping[str, Any], deadline: float = _DEADLINE) -> Iterator[dict[str, Any]]:
+    def ask(self, job: Mapping[str, Any], deadline: float = _DEADLINE) -> Generator[dict[str, Any], None, None]:
         """The agent's records for a job. `deadline` in seconds holds on both sides.
 
-        Raises the EdgekdError that it tells, and one where it fails, runs over, or its output is cut off.
+        Raises the EdgekdError that it tells, and one where it fails, runs over, its output is cut off, or holds what no
+        agent tells.
         """
         python = self._python
         told = json.dumps({**job, "deadline": deadline}) + "\n"
         lines = self.link.run([*python.argv, *self._agent], python.env, told, deadline + 30, hold=True)
-        return records.read(lines)
+        return replies.checked(records.read(lines), self.device.name)
+
+    def told(self, job: Mapping[str, Any], *kinds: str, deadline: float = _DEADLINE) -> dict[str, dict[str, Any]]:
+        """As `ask`, the last record of each kind. Raises EdgekdError too where one of these kinds is missing."""
+        found = {record["kind"]: record for record in self.ask(job, deadline)}
+        if missing := [kind for kind in kinds if kind not in found]:
+            raise EdgekdError(f"the agent on {self.device.name} told no {missing[0]}", "Run it again.")
+        return found
 
     @cached_property
     def facts(self) -> dict[str, Any]:
         """What the device says of itself: `machine`, `state`, `free` bytes, `runtimes` by name."""
-        for record in self.ask({"do": "probe", "folder": self.link.home}, _PROBE):
-            if record["kind"] == "probe":
-                return record
-        raise AssertionError("an agent that ends well has told its facts")
+        job = {"do": "probe", "folder": self.link.home}
+        return self.told(job, "probe", deadline=_PROBE)["probe"]
 
     def fingerprint(self) -> dict[str, Any]:
         """What identifies the machine for a timing. Raises EdgekdError where it is not what the device file expects."""
@@ -97,7 +103,7 @@ class Board:
                     break
             yield
         finally:
-            asked.close()  # type: ignore[attr-defined]  # a generator: its end closes the agent's standard input
+            asked.close()  # its end closes the agent's standard input
 
     @cached_property
     def _python(self) -> Python:

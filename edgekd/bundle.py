@@ -44,7 +44,14 @@ def bundle(folder: Path, out: Path, archive: bool = False, platform: str = "", p
     with writable(out), tempfile.TemporaryDirectory(prefix="edgekd-") as draft:
         made = Path(draft, name)
         shutil.copytree(artifact.path, made / "model")
-        modules = ["predicting", "asking", "selftest", f"runtimes.{runtime}", f"tasks.{artifact.manifest.task}"]
+        modules = [
+            "predicting",
+            "asking",
+            "selftest",
+            "plain",
+            f"runtimes.{runtime}",
+            f"tasks.{artifact.manifest.task}",
+        ]
         closure.copy(made, [f"edgekd.{module}" for module in modules])
         reads = ("pyahocorasick",) if (artifact.path / DICTIONARY).is_file() else ()
         libraries = installed((*RUNTIMES.get(runtime).libraries, "numpy", *reads))

@@ -8,6 +8,7 @@ from edgekd import report_rows
 from edgekd.artifact import Manifest
 from edgekd.bundle_requirements import Target
 from edgekd.data import Data
+from edgekd.plain import marked_down
 from edgekd.report import Timing
 from edgekd.task import TASKS
 
@@ -35,6 +36,7 @@ def card(
     score, data = step["score"], rows.options.source
     if report["data"].get("source") == "files":
         data = Path(data).name  # where it lies is its owner's affair
+    said = marked_down(data)
     precision = step["timings"][0]["precision"] if step["timings"] else "not told"
     per_token = TASKS.get(manifest.task).per_token
     what = "Tags" if per_token else manifest.task.capitalize()
@@ -50,11 +52,11 @@ def card(
         "tags": ["edgekd", manifest.format],
         "model-index": [{"name": name, "results": [result]}],
     }
-    labels = f", labels {', '.join(manifest.labels)}" if manifest.labels else ""
+    labels = marked_down(f", labels {', '.join(manifest.labels)}" if manifest.labels else "")
     parts = [
         f"---\n{yaml.safe_dump(head, sort_keys=False, allow_unicode=True)}---",
         f"# {name}",
-        f"{what} of {' and '.join(manifest.text)}{labels}; up to {manifest.max_length} tokens. "
+        f"{what} of {marked_down(' and '.join(manifest.text))}{labels}; up to {manifest.max_length} tokens. "
         f"Format {manifest.format}, {step['model_size'] / 1e6:.1f} MB; computes in {precision}.",
         "## Scores",
         f"On the {score['rows']} rows of the development split, each by the runtime that serves the artifact:",
@@ -64,7 +66,7 @@ def card(
         _latencies(step["timings"]),
         *_doubts(report, step),
         "## Data",
-        f"Trained on {data}: {_counts(rows)}",
+        f"Trained on {said}: {marked_down(_counts(rows))}",
     ]
     if manifest.offline:
         parts.append(_stand_in(report["overrides"]))
@@ -95,7 +97,7 @@ def _stand_in(overrides: Sequence[str]) -> str:
 def _doubts(report: Mapping[str, Any], step: Mapping[str, Any]) -> list[str]:
     """A line for each latency that is not to be quoted without reading it."""
     timings = next(entry.timings for entry in report_rows.from_json(report).steps if entry.step == step["step"])
-    lines = [f"- {_place(timing)}: {'; '.join(timing.doubts)}" for timing in timings if timing.doubts]
+    lines = [marked_down(f"- {_place(timing)}: {'; '.join(timing.doubts)}") for timing in timings if timing.doubts]
     return ["Before quoting one:", "\n".join(lines)] if lines else []
 
 
@@ -112,7 +114,7 @@ def _scores(report: Mapping[str, Any], step: Mapping[str, Any]) -> str:
         score = entry["score"]
         lines.append(f"| {entry['step']} | {entry['format']} | {score['metric']} {score['value']:.4f} |")
         entry = by_id.get(entry["source"] or "")
-    return "\n".join(lines)
+    return "\n".join(map(marked_down, lines))
 
 
 def _latencies(timings: Sequence[Mapping[str, Any]]) -> str:
@@ -128,4 +130,4 @@ def _latencies(timings: Sequence[Mapping[str, Any]]) -> str:
         lines.append(
             f"| {timing['device']} | {processor} | {timing['threads']} | {median} | {tail} | {latency['samples']} |"
         )
-    return "\n".join(lines)
+    return "\n".join(map(marked_down, lines))

@@ -39,12 +39,15 @@ def main() -> None:
 
 def _made_for() -> "re.Match[str] | None":
     """The Python and platform that requirements.txt is for."""
-    return re.search(r"Python (?P<python>\d+\.\d+) on \w+", (HERE / "requirements.txt").read_text().partition("\n")[0])
+    file = HERE / "requirements.txt"
+    told = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
+    return re.search(r"Python (?P<python>\d+\.\d+) on \w+", told.partition("\n")[0])
 
 
 def _answer(given: argparse.Namespace) -> None:
     from edgekd.asking import asked
     from edgekd.errors import EdgekdError
+    from edgekd.plain import plain
     from edgekd.predicting import predict
     from edgekd.selftest import GOLDEN, replay
 
@@ -53,7 +56,7 @@ def _answer(given: argparse.Namespace) -> None:
             print(replay(HERE / "model", HERE / GOLDEN))
             return
         for answer in predict(HERE / "model", asked(HERE / "model", given.texts), given.dictionary):
-            print(json.dumps(answer, ensure_ascii=False), flush=True)
+            print(plain(json.dumps(answer, ensure_ascii=False)), flush=True)
     except EdgekdError as error:
         sys.exit(f"error: {error}")
 

@@ -1,5 +1,6 @@
 """The command line. Exit codes: 0, 1 the user's to mend, 2 usage, 3 a bug (with a log to paste), 130 interrupted."""
 
+import io
 import json
 import os
 import signal
@@ -12,8 +13,10 @@ import click
 
 from edgekd import __version__, cli_artifacts, cli_help, cli_new, cli_runs, cli_sweep
 from edgekd.cli_devices import devices
-from edgekd.cli_options import ONLINE, RECIPE, RUNS, SETTINGS, STORE, opened
+from edgekd.cli_echo import echo
+from edgekd.cli_options import LAUNCH, ONLINE, RECIPE, RUNS, SETTINGS, STORE, launcher, opened
 from edgekd.errors import EdgekdError
+from edgekd.plain import brief
 from edgekd.tracking import FOLDER, TRACKERS
 
 if TYPE_CHECKING:
@@ -28,7 +31,16 @@ def cli() -> None:
 
 
 _ARTIFACTS = (cli_artifacts.predict, cli_artifacts.bundle, cli_artifacts.push)
-for _command in (*_ARTIFACTS, cli_runs.runs, cli_help.doctor, cli_help.schema, cli_new.new, cli_sweep.sweep, devices):
+for _command in (
+    *_ARTIFACTS,
+    cli_runs.runs,
+    cli_runs.verify,
+    cli_help.doctor,
+    cli_help.schema,
+    cli_new.new,
+    cli_sweep.sweep,
+    devices,
+):
     cli.add_command(_command)
 
 
@@ -42,14 +54,16 @@ for _command in (*_ARTIFACTS, cli_runs.runs, cli_help.doctor, cli_help.schema, c
 @click.option(
     "--track", multiple=True, type=click.Choice(list(TRACKERS)), help="Send losses, scores and latencies there too."
 )
+@LAUNCH
 def run(
     recipe: Path,
     settings: tuple[str, ...],
     online: bool | None,
     runs: Path,
-    store: Path | None,
+    store: str | None,
     time_again: bool,
     track: tuple[str, ...],
+    launch: str | None,
 ) -> None:
     """Run a recipe: make, score and time every step's artifact, and write the report.
 
@@ -59,11 +73,11 @@ def run(
     from edgekd.errors import RefusedError
     from edgekd.terminal import Terminal
 
-    loaded, kept = _open(recipe, settings, online, runs, store)
+    loaded, kept, launched = *_open(recipe, settings, online, runs, store), launcher(launch)
     with Terminal() as terminal:
         terminal.say(_heading(loaded))
         try:
-            report = pipeline.run(loaded, kept, runs, terminal, time_again, track)
+            report = pipeline.run(loaded, kept, runs, terminal, time_again, track, launched)
         except RefusedError:
             terminal.show(runs / loaded.name)
             raise
@@ -79,19 +93,19 @@ def run(
 @ONLINE
 @RUNS
 @STORE
-def plan(recipe: Path, settings: tuple[str, ...], online: bool | None, runs: Path, store: Path | None) -> None:
+def plan(recipe: Path, settings: tuple[str, ...], online: bool | None, runs: Path, store: str | None) -> None:
     """Say of each step whether it is cached, and if not, which part of its key changed. Runs nothing."""
     from edgekd import extras
     from edgekd.plan import plan as planned
 
     loaded, kept = _open(recipe, settings, online, runs, store)
-    click.echo(_heading(loaded))
+    echo(_heading(loaded))
     width = max(len(step.id) for step in loaded.steps)
     for item in planned(loaded, kept, runs):
         reason = "cached" if item.cached else "to run: " + "; ".join(item.changes)
         if not item.cached and (lacks := extras.lacking(item.step.stage.needs())):
             reason += f"; in an environment with edgekd[{','.join(lacks)}], made at first use"
-        click.echo(f"  {item.step.id:{width}}  {item.step.stage.name():13}  {item.key[:8]}  {reason}")
+        echo(f"  {item.step.id:{width}}  {item.step.stage.name():13}  {item.key[:8]}  {reason}")
 
 
 @cli.command()
@@ -100,9 +114,16 @@ def plan(recipe: Path, settings: tuple[str, ...], online: bool | None, runs: Pat
 @ONLINE
 @RUNS
 @STORE
+@LAUNCH
 @click.option("--plan", "only_plan", is_flag=True, help="List the runs, with what is cached or shared. Runs nothing.")
 def study(
-    study: Path, settings: tuple[str, ...], online: bool | None, runs: Path, store: Path | None, only_plan: bool
+    study: Path,
+    settings: tuple[str, ...],
+    online: bool | None,
+    runs: Path,
+    store: str | None,
+    launch: str | None,
+    only_plan: bool,
 ) -> None:
     """Run a study: variants of one recipe over seeds, into a table of means with intervals, and a picture.
 
@@ -113,11 +134,11 @@ def study(
     from edgekd.study import read
     from edgekd.study_files import MARKDOWN
 
-    loaded, kept = read(study, settings, online), opened(runs, store)
+    loaded, kept, launched = read(study, settings, online), opened(runs, store), launcher(launch)
     seeds = f"{len(loaded.options.seeds)} seed{'s' * (len(loaded.options.seeds) > 1)} of {', '.join(loaded.seeded)}"
     heading = f"{loaded.name}: {len(loaded.variants)} variants, {seeds}\n{_heading(loaded.recipe)}"
     if only_plan:
-        click.echo("\n".join([heading, *study_plan.outlook(study_plan.trials(loaded, kept, runs))]))
+        echo("\n".join([heading, *study_plan.outlook(study_plan.trials(loaded, kept, runs))]))
         return
     from edgekd import studying
     from edgekd.terminal import Terminal
@@ -125,7 +146,7 @@ def study(
     with Terminal() as terminal:
         terminal.say(heading)
         try:
-            terminal.results(studying.run(loaded, kept, runs, terminal))
+            terminal.results(studying.run(loaded, kept, runs, terminal, launched))
         finally:
             terminal.say(f"Study: {runs / loaded.name / MARKDOWN}")
 
@@ -143,13 +164,13 @@ def report(folder: Path, form: str) -> None:
     raw = report_files.read(folder)
     match form:
         case "json":
-            click.echo(json.dumps(raw, indent=1, ensure_ascii=False))
+            echo(json.dumps(raw, indent=1, ensure_ascii=False))
         case "html":
-            click.echo(report_files.html(report_rows.from_json(raw), folder), nl=False)
+            echo(report_files.html(report_files.report(folder), folder), nl=False)
         case "csv":
-            click.echo(report_rows.to_csv(report_rows.from_json(raw)), nl=False)
+            echo(report_rows.to_csv(report_files.report(folder)), nl=False)
         case _:
-            click.echo((folder / report_files.MARKDOWN).read_text(), nl=False)
+            echo(report_files.told(folder, report_files.MARKDOWN), nl=False)
 
 
 @cli.command()
@@ -186,9 +207,9 @@ def compare(
     broken = list(comparing.broken(runs, pairs, limits)) if limits != comparing.Limits() else []
     match form:
         case "md":
-            click.echo(compare_files.markdown(runs, pairs, broken), nl=False)
+            echo(compare_files.markdown(runs, pairs, broken), nl=False)
         case "html":
-            click.echo(compare_files.html(runs, pairs, limits, broken), nl=False)
+            echo(compare_files.html(runs, pairs, limits, broken), nl=False)
         case _:
             with Terminal() as terminal:
                 terminal.comparison(pairs)
@@ -202,11 +223,11 @@ def explain(topic: str | None) -> None:
     """Explain a stage, method, task, runtime, or 'data', 'device', 'phase', 'recipe': its fields and its source."""
     from edgekd.explaining import explain as text
 
-    click.echo(text(topic))
+    echo(text(topic))
 
 
 def _open(
-    recipe: Path, settings: tuple[str, ...], online: bool | None, runs: Path, store: Path | None
+    recipe: Path, settings: tuple[str, ...], online: bool | None, runs: Path, store: str | None
 ) -> "tuple[Recipe, Store]":
     from edgekd.recipe import load
 
@@ -229,10 +250,10 @@ def main() -> NoReturn:
     except KeyboardInterrupt:
         code = _interrupted()
     except click.ClickException as error:
-        error.show()
+        echo(brief(_usage(error)), err=True)
         code = error.exit_code
     except EdgekdError as error:
-        click.echo(f"error: {error}", err=True)
+        echo(f"error: {error}", err=True)
         code = 1
     except BrokenPipeError:
         # The reader (head, less) has gone; nothing is left to say.
@@ -243,8 +264,15 @@ def main() -> NoReturn:
     sys.exit(code or 0)
 
 
+def _usage(error: click.ClickException) -> str:
+    """As click shows it."""
+    told = io.StringIO()
+    error.show(told)
+    return told.getvalue().rstrip("\n")
+
+
 def _interrupted() -> int:
-    click.echo("interrupted; run the same command again to go on", err=True)
+    echo("interrupted; run the same command again to go on", err=True)
     return 130
 
 
@@ -258,5 +286,5 @@ def _bug() -> int:
         log.write(f"edgekd {__version__}, Python {platform.python_version()}, {platform.platform()}\n")
         log.write(f"arguments: {sys.argv[1:]}\n\n{traceback.format_exc()}")
     last = traceback.format_exc().strip().splitlines()[-1]
-    click.echo(f"This is a bug in edgekd: {last}\n  Please report it with the log {name}", err=True)
+    echo(f"This is a bug in edgekd: {last}\n  Please report it with the log {name}", err=True)
     return 3

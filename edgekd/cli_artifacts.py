@@ -5,6 +5,8 @@ from pathlib import Path
 
 import click
 
+from edgekd.cli_echo import echo
+
 
 @click.command()
 @click.argument("artifact", type=click.Path(path_type=Path))
@@ -24,7 +26,7 @@ def predict(artifact: Path, text: tuple[str, ...], dictionary: Path | None) -> N
     from edgekd.predicting import predict as answers
 
     for answer in answers(artifact, asked(artifact, text), dictionary):
-        click.echo(json.dumps(answer, ensure_ascii=False))
+        echo(json.dumps(answer, ensure_ascii=False))
 
 
 @click.command()
@@ -42,7 +44,7 @@ def bundle(artifact: Path, out: Path, archive: bool, platform: str, python: str)
     from edgekd import bundle as bundles
 
     made = bundles.bundle(artifact, out, archive, platform, python)
-    click.echo(f"{made} ({bundles.size(made) / 1e6:.1f} MB)")
+    echo(f"{made} ({bundles.size(made) / 1e6:.1f} MB)")
 
 
 @click.command()
@@ -60,4 +62,4 @@ def push(folder: Path, repository: str, step: str, private: bool, platform: str,
     """
     from edgekd import pushing
 
-    click.echo(pushing.push(folder, repository, step, private or None, platform, python))
+    echo(pushing.push(folder, repository, step, private or None, platform, python))

@@ -5,7 +5,10 @@ from pathlib import Path
 
 import click
 
+from edgekd.cli_echo import echo
 from edgekd.errors import EdgekdError
+
+_MOST = 1024  # threads, tokens of a text, texts of a batch
 
 
 @click.group()
@@ -26,9 +29,9 @@ def list_() -> None:
             f"Python by {device.provider.kind()}",
             *(device.runtimes or ("every runtime",)),
         ]
-        click.echo(f"  {device.name:16} {', '.join(told)}{', emulated' if device.emulated else ''}")
+        echo(f"  {device.name:16} {', '.join(told)}{', emulated' if device.emulated else ''}")
     if not files:
-        click.echo("No devices/*.yaml here; 'local' is this machine. A file's fields: edgekd explain device")
+        echo("No devices/*.yaml here; 'local' is this machine. A file's fields: edgekd explain device")
 
 
 @devices.command()
@@ -44,9 +47,9 @@ def doctor(name: str) -> None:
     marks = {True: "ok  ", None: "note", False: "FAIL"}
     failed = False
     for finding in examine(device_files.load(name, Path())):
-        click.echo(f"{marks[finding.ok]}  {finding.subject}: {finding.told}")
+        echo(f"{marks[finding.ok]}  {finding.subject}: {finding.told}")
         if finding.hint:
-            click.echo("        " + finding.hint.replace("\n", "\n        "))
+            echo("        " + finding.hint.replace("\n", "\n        "))
         failed |= finding.ok is False
     if failed:
         raise click.exceptions.Exit(1)
@@ -60,8 +63,8 @@ def clean(name: str, everything: bool) -> None:
     from edgekd import device_files
     from edgekd.board import Board
 
-    with Board(device_files.load(name, Path()), click.echo) as board:
-        click.echo(f"{board.clean(everything) / 1e6:.1f} MB freed in {board.link.home} on {board.device.name}")
+    with Board(device_files.load(name, Path()), echo) as board:
+        echo(f"{board.clean(everything) / 1e6:.1f} MB freed in {board.link.home} on {board.device.name}")
 
 
 @devices.command()
@@ -140,7 +143,7 @@ def bench(
     # Last: what another program does may fail, and takes nothing of the rest away.
     opinions = benching.second_opinion(device, artifacts)
     for opinion in opinions:
-        click.echo(str(opinion))
+        echo(str(opinion))
     if out is not None and opinions:
         write_text(out, json.dumps(bench_files.to_json(found, opinions)) + "\n")
 
@@ -150,8 +153,8 @@ def _numbers(text: str, name: str) -> tuple[int, ...]:
         found = tuple(int(part) for part in text.split(","))
     except ValueError:
         found = ()
-    if not found or min(found) < 1:
-        raise EdgekdError(f"--{name} {text}: no list of whole numbers from 1", f"Such as --{name} 1,4")
+    if not found or min(found) < 1 or max(found) > _MOST:
+        raise EdgekdError(f"--{name} {text}: no list of whole numbers from 1 to {_MOST}", f"Such as --{name} 1,4")
     return found
 
 

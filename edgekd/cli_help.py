@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from edgekd.cli_echo import echo
 from edgekd.cli_options import RUNS
 from edgekd.errors import EdgekdError
 
@@ -21,9 +22,9 @@ def doctor(runs: Path) -> None:
     found = list(installation.examine(runs))
     width = max(len(finding.what) for finding in found)
     for finding in found:
-        click.echo(f"{finding.what:{width}}  {finding.state}")
+        echo(f"{finding.what:{width}}  {finding.state}")
         if finding.advice:
-            click.echo(f"{'':{width}}    {finding.advice}")
+            echo(f"{'':{width}}    {finding.advice}")
     if bad := [finding.what for finding in found if finding.bad]:
         raise EdgekdError(f"edgekd cannot work here: {', '.join(bad)}", "See above for what to type.")
 
@@ -36,4 +37,4 @@ def schema() -> None:
     """
     from edgekd import schema as schemas
 
-    click.echo(json.dumps(schemas.recipe(), indent=1))
+    echo(json.dumps(schemas.recipe(), indent=1))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from edgekd.cli_echo import echo
 from edgekd.errors import EdgekdError
 from edgekd.new_recipe import TARGETS
 
@@ -34,24 +35,24 @@ def recipe(
     out = out or Path(f"{Path(source).stem}.yaml")
     device_files.load(device, out.parent)
     new_recipe.write(out, source, found, target, device)
-    click.echo(f"{out}: {found.task} of {' and '.join(found.text)}, label {found.label}, {found.rows} rows")
+    echo(f"{out}: {found.task} of {' and '.join(found.text)}, label {found.label}, {found.rows} rows")
     for line in found.advice:
-        click.echo(f"  mind: {line}")
-    click.echo(f"Next: edgekd run {out}")
+        echo(f"  mind: {line}")
+    echo(f"Next: edgekd run {out}")
 
 
 def _plugin(kind: str, name: str, package: str) -> None:
     from edgekd import new_plugin
 
     found = new_plugin.write(kind, name, package, Path())
-    click.echo(f"{found.file}: a {kind} that works, to be changed into yours\n{found.test}: its test")
+    echo(f"{found.file}: a {kind} that works, to be changed into yours\n{found.test}: its test")
     if found.entry:
-        click.echo("Add this to pyproject.toml; where it has the first line, the second one under it:")
-        click.echo("\n".join(f"  {line}" for line in found.entry.splitlines()))
+        echo("Add this to pyproject.toml; where it has the first line, the second one under it:")
+        echo("\n".join(f"  {line}" for line in found.entry.splitlines()))
     first, last = ("pip install -e . && ", "") if package else ("", "; when it is yours: make docs check")
     if find_spec("pytest") is None:
         first = f"pip install pytest, {first}"
-    click.echo(f"Next: {first}pytest {found.test}, and edgekd explain {name}{last}")
+    echo(f"Next: {first}pytest {found.test}, and edgekd explain {name}{last}")
 
 
 for _kind in ("stage", "method", "runtime"):
@@ -77,4 +78,4 @@ def device(name: str, transport: str, **options: str | int | None) -> None:
         raise EdgekdError(f"'{name}' is no name of a device", "Use letters, digits, '_' and '-', such as my_pi.")
     out = Path("devices", f"{name}.yaml")
     new_device.write(out, transport, {field: value for field, value in options.items() if value is not None})
-    click.echo(f"{out}: the device {name}\nNext: edgekd devices doctor {name}")
+    echo(f"{out}: the device {name}\nNext: edgekd devices doctor {name}")

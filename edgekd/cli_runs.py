@@ -1,9 +1,10 @@
-"""edgekd runs: list, show and remove finished runs, and clean the store."""
+"""edgekd runs: list, show and remove finished runs, and clean the store. edgekd verify: is what it holds sound?"""
 
 from pathlib import Path
 
 import click
 
+from edgekd.cli_echo import echo
 from edgekd.cli_options import RUNS, STORE, opened
 from edgekd.errors import EdgekdError
 
@@ -32,7 +33,7 @@ def show_run(name: str, runs: Path) -> None:
     from edgekd import report_files
 
     report_files.read(runs / name)
-    click.echo((runs / name / report_files.MARKDOWN).read_text(), nl=False)
+    echo(report_files.told(runs / name, report_files.MARKDOWN), nl=False)
 
 
 @runs.command("rm")
@@ -44,7 +45,7 @@ def remove_runs(names: tuple[str, ...], runs: Path) -> None:
 
     for name in names:
         history.remove(runs, name)
-        click.echo(f"removed {runs / name}")
+        echo(f"removed {runs / name}")
 
 
 @runs.command("gc")
@@ -57,7 +58,7 @@ def remove_runs(names: tuple[str, ...], runs: Path) -> None:
 )
 @STORE
 @click.option("--yes", is_flag=True, help="Remove it; else it is only told.")
-def collect(folders: tuple[Path, ...], store: Path | None, yes: bool) -> None:
+def collect(folders: tuple[Path, ...], store: str | None, yes: bool) -> None:
     """Remove from the store what no run in these folders needs. Timings and scores stay: they are small."""
     from edgekd import history
 
@@ -71,6 +72,26 @@ def collect(folders: tuple[Path, ...], store: Path | None, yes: bool) -> None:
     told = f"{len(found.artifacts)} artifacts and {len(found.drafts)} drafts, {found.size / 1e6:.1f} MB"
     if yes:
         history.clean(kept, found)
-        click.echo(f"removed {told}")
+        echo(f"removed {told}")
     else:
-        click.echo(f"no run in {', '.join(map(str, folders))} needs {told}; --yes removes them")
+        echo(f"no run in {', '.join(map(str, folders))} needs {told}; --yes removes them")
+
+
+@click.command()
+@click.argument("folders", metavar="[ARTIFACT]...", nargs=-1, type=click.Path(path_type=Path))
+@RUNS
+@STORE
+def verify(folders: tuple[Path, ...], runs: Path, store: str | None) -> None:
+    """Read artifacts whole, those of the store where none is named, and compare every file with what was made.
+
+    Ends with 1 where one differs, and says how to make it anew.
+    """
+    from edgekd import history
+
+    found = history.verify(folders or history.artifacts(opened(runs, store)))
+    for error in found.damaged:
+        echo(f"{error.problem}\n  {error.hint}")
+    if found.damaged:
+        problem = f"{len(found.damaged)} of {found.artifacts} artifacts are damaged"
+        raise EdgekdError(problem, "Remove them as told; runs make them anew.")
+    echo(f"{found.artifacts} artifacts, {found.size / 1e6:.1f} MB: every file is what was made")

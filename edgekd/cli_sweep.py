@@ -5,14 +5,13 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from edgekd.cli_options import ONLINE, RECIPE, RUNS, SETTINGS, STORE, opened
+from edgekd.cli_echo import echo
+from edgekd.cli_options import LAUNCH, ONLINE, RECIPE, RUNS, SETTINGS, STORE, launcher, opened
 from edgekd.errors import EdgekdError
 
 if TYPE_CHECKING:
     from edgekd.executor import Executor
     from edgekd.sweep_results import Objective
-
-_OBJECTIVES = ("score", "p50", "size")
 
 
 @click.command()
@@ -25,7 +24,7 @@ _OBJECTIVES = ("score", "p50", "size")
 @click.option(
     "--objective",
     "objectives",
-    default=",".join(_OBJECTIVES),
+    default="score,p50,size",
     help="What is compared and searched for, of score, p50 and size. Without p50 nothing is timed. [score,p50,size]",
 )
 @click.option("--measure", metavar="STEP", help="The step whose artifact is compared. [the last]")
@@ -35,6 +34,8 @@ _OBJECTIVES = ("score", "p50", "size")
 @click.option("--address", help="Of a Ray cluster: auto, HOST:6379, ray://HOST:10001. [RAY_ADDRESS, or a local one]")
 @click.option("--cpus", type=click.IntRange(min=1), help="Cores that a step asks Ray for. [1]")
 @click.option("--gpus", type=float, help="GPUs that a training asks Ray for. [0]")
+@click.option("--workers", type=click.IntRange(min=1), help="Processes of a training on Ray, by Ray Train. [1]")
+@LAUNCH
 @click.option("--storage", metavar="URL", help="Database of a search. [sqlite, in the results' folder]")
 @SETTINGS
 @ONLINE
@@ -54,11 +55,13 @@ def sweep(
     address: str | None,
     cpus: int | None,
     gpus: float | None,
+    workers: int | None,
+    launch: str | None,
     storage: str | None,
     settings: tuple[str, ...],
     online: bool | None,
     runs: Path,
-    store: Path | None,
+    store: str | None,
     only_plan: bool,
 ) -> None:
     """Run many variants of a recipe: what they share is made once, anywhere; all are measured here, one at a time.
@@ -80,16 +83,18 @@ def sweep(
         if search is not None:
             raise EdgekdError("a search decides as it goes: there is no plan", "Leave --plan or --search out.")
         plan = Planner(asked, kept)(variants)
-        click.echo(sweeping.told(plan, len(variants)))
+        echo(sweeping.told(plan, len(variants)))
         return
-    executor = _executor(where, jobs=jobs if where == "local" else None, address=address, cpus=cpus, gpus=gpus)
+    jobs_here = jobs if where == "local" else None
+    executor = _executor(where, jobs=jobs_here, address=address, cpus=cpus, gpus=gpus, workers=workers)
+    launcher(launch)
     with Terminal() as terminal:
         count = len(variants) if search is None else search
-        runner = sweeping.Runner(asked, kept, runs, executor, chosen, count, terminal)
+        runner = sweeping.Runner(asked, kept, runs, executor, chosen, count, terminal, launch or "")
         try:
             if search is None:
                 runner.run(variants)
-                results = runner.write()
+                results = runner.results()
             else:
                 from edgekd import searching
 
@@ -98,7 +103,8 @@ def sweep(
                 results = runner.write(weights)
             terminal.sweep(results)
         finally:
-            terminal.say(f"Sweep: {runner.folder / MARKDOWN}")
+            if (runner.folder / MARKDOWN).is_file():
+                terminal.say(f"Sweep: {runner.folder / MARKDOWN}")
     if failed := [outcome for outcome in results.outcomes if outcome.failed]:
         raise EdgekdError(
             f"{len(failed)} of {len(results.outcomes)} variants failed, the first: {failed[0].failed}",

@@ -6,6 +6,7 @@ from edgekd.comparing import Limits, Pair, Run, Speed
 from edgekd.page import cells, intervals
 from edgekd.page.cells import Cell
 from edgekd.page.templates import fill
+from edgekd.plain import marked_down
 from edgekd.report_files import row
 
 _HEADER = (
@@ -39,7 +40,7 @@ def markdown(runs: Sequence[Run], pairs: Sequence[Pair], broken: Sequence[str]) 
     lines += [row(header), row(["---"] * len(header)), *map(row, rows), "", _TOLD]
     if told := notes(pairs):
         lines += ["", "## Notes", "", *[f"- {note}" for note in told]]
-    return "\n".join([*lines, ""])
+    return "\n".join(map(marked_down, [*lines, ""]))
 
 
 def html(runs: Sequence[Run], pairs: Sequence[Pair], limits: Limits, broken: Sequence[str]) -> str:

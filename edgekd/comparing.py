@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgekd import answers, examining, report_files, report_rows, sweep_files
+from edgekd import answers, examining, report_files, sweep_files
 from edgekd.answers import Answers
 from edgekd.errors import EdgekdError, nearest
 from edgekd.report import Percentile, Report, Score, StepReport, Timing
@@ -74,7 +74,7 @@ def load(folders: Sequence[Path]) -> list[Run]:
     short = [folder.name for folder in folders]
     names = short if len(set(short)) == len(short) else [folder.as_posix() for folder in folders]
     return [
-        Run(name, report_rows.from_json(report_files.read(folder)), answers.read(folder))
+        Run(name, report_files.report(folder), answers.read(folder))
         for name, folder in zip(names, folders, strict=True)
     ]
 

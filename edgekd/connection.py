@@ -41,8 +41,11 @@ class Link(ABC):
         """
 
     @abstractmethod
-    def pull(self, there: str, here: Path) -> None:
-        """Copy a file of the device to a local path, and check that it came whole. Raises EdgekdError."""
+    def pull(self, there: str, here: Path, most: int) -> None:
+        """Copy a file of the device, of `most` bytes at most, to a local path, and check that it came whole.
+
+        Raises EdgekdError.
+        """
 
     def close(self) -> None:  # noqa: B027  # not every link has something to end
         """End it. What was pushed stays, for the next time."""

@@ -6,6 +6,7 @@ Hugging Face hub.
 
 import hashlib
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -101,10 +102,24 @@ class Data:
         """The declared labels, or else those of the source or its train split."""
         if self.options.labels:
             return self.options.labels
+        cells = self._tables.train[self.options.label]
         try:
-            return self.task.labels(self._tables.train[self.options.label], self._tables.names)
+            return self.task.labels(cells, self._tables.names)
         except EdgekdError as error:
-            raise error.at(self._tables.place("train", -1)) from None
+            raise error.at(self._tables.place("train", self._row_of(error, cells))) from None
+
+    def _row_of(self, error: EdgekdError, cells: Sequence[Any]) -> int:
+        """The first row whose label alone is wrong in the same way; -1 where that is so of all: they are it."""
+
+        def told(cell: Any) -> str:
+            try:
+                self.task.labels([cell], ())
+            except EdgekdError as other:
+                return other.problem
+            return ""
+
+        same = [row for row, cell in enumerate(cells) if told(cell) == error.problem]
+        return same[0] if 0 < len(same) < len(cells) else -1
 
     @property
     def task(self) -> Task:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from edgekd import columns, embedded, glue, hub, receipts
-from edgekd.errors import nearest
+from edgekd.errors import FieldError, nearest
 from edgekd.options import Options
 from edgekd.task import TASKS, Task
 
@@ -57,15 +57,17 @@ class DataOptions(Options):
         """Defaults that depend on the source: an embedded corpus declares its own, a preset is GLUE's."""
         if not isinstance(given, Mapping) or not isinstance(source := given.get("source", glue.REPOSITORY), str):
             return given
+        if not all(isinstance(given.get(name), str | None) for name in ("preset", "config", "task")):
+            return given
         if isinstance(given.get("text"), str):
             given = {**given, "text": [given["text"]]}
         preset, config = given.get("preset"), given.get("config")
-        if preset is None and source == glue.REPOSITORY and config in glue.PRESETS:
+        if preset is None and source == glue.REPOSITORY and isinstance(config, str) and config in glue.PRESETS:
             preset = config
         defaults: dict[str, Any] = {}
         if preset is not None:
             if preset not in PRESETS:
-                raise ValueError(f"unknown preset '{preset}'. {nearest(str(preset), PRESETS)}")
+                raise FieldError(f"unknown preset '{preset}'", nearest(preset, PRESETS), "preset")
             defaults = dict(PRESETS[preset])
             if preset in glue.PRESETS and source == glue.REPOSITORY:
                 defaults |= {"source": source, "config": glue.CONFIGURATIONS.get(preset, preset)}
@@ -80,15 +82,23 @@ class DataOptions(Options):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if len(set(self.labels)) != len(self.labels):
-            raise ValueError("labels name the same label twice")
+            raise FieldError("labels name the same label twice", "Keep one of them.", "labels")
+        if not all(map(str.strip, self.labels)):
+            raise FieldError("a label is empty", "Give it a name.", "labels")
+        if self.columns and len(set(self.columns)) != len(self.columns):
+            raise FieldError("columns name the same column twice", "Give each a name of its own.", "columns")
         if self.task not in TASKS:
-            raise ValueError(f"unknown task '{self.task}'. {nearest(self.task, TASKS.names)}")
+            raise FieldError(f"unknown task '{self.task}'", nearest(self.task, TASKS.names), "task")
+        if len(self.labels) == 1:
+            raise FieldError(f"the only label is {self.labels[0]!r}", "Name two at least.", "labels")
         if self.per_class and self.task != "classification":
-            raise ValueError(f"per_class draws rows by their label, and a {self.task} has none for a row. Set limit")
+            problem = f"per_class draws rows by their label, and a {self.task} has none for a row"
+            raise FieldError(problem, "Set limit.", "per_class")
         if self.kind.per_token and len(self.text) > 1:
-            raise ValueError("the words of a row are one column. Name it in data.text")
+            raise FieldError("the words of a row are one column", "Name it in data.text.", "text")
         if self.config and not self.on_hub:
-            raise ValueError("config belongs to a hub data set; for GLUE's columns of local files say 'preset'")
+            hint = "Leave it out; for GLUE's columns of local files say preset."
+            raise FieldError("config belongs to a hub data set", hint, "config")
         return self
 
     @property

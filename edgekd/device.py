@@ -1,21 +1,25 @@
 """A device: what a file in devices/ says of a machine, and how it is timed."""
 
+import re
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_serializer
+from pydantic import Field, field_serializer, field_validator
 
 from edgekd.connection import CONNECTIONS, Connection
-from edgekd.errors import EdgekdError
+from edgekd.errors import EdgekdError, nearest
 from edgekd.options import Options
 from edgekd.provider import PROVIDERS, Provider
+from edgekd.runtime import RUNTIMES
 
 
 class RunOptions(Options):
     """How a device is timed, and how much of dev is scored there."""
 
-    threads: tuple[int, ...] = Field((1,), min_length=1, description="Thread counts to time, one after another")
+    threads: tuple[Annotated[int, Field(ge=1, le=1024)], ...] = Field(
+        (1,), min_length=1, description="Thread counts to time, one after another"
+    )
     cores: Literal["all", "big"] = Field(
         "all", description="Which cores the timed processes may use: all, or the fastest kind of a big.LITTLE chip"
     )
@@ -86,6 +90,21 @@ class Device(Options):
         "path on this machine",
     )
     emulated: bool = Field(False, description="Emulated hardware: its latencies are never claimed")
+
+    @field_validator("name")
+    @classmethod
+    def _short(cls, name: str) -> str:
+        if not re.fullmatch(r"\w[\w .-]{0,99}", name):
+            raise ValueError(f"{name!r} is not up to 100 letters, digits, spaces, '_', '-' and '.'. Such as my_pi.")
+        return name
+
+    @field_validator("runtimes")
+    @classmethod
+    def _known(cls, runtimes: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        for name in runtimes or ():
+            if name not in RUNTIMES:
+                raise ValueError(f"unknown runtime '{name}'. {nearest(name, RUNTIMES.names)}")
+        return runtimes
 
     @field_serializer("transport", "provider")
     def _spoken(self, chosen: Connection | Provider) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from edgekd.connection import CONNECTIONS
 from edgekd.device import Device
 from edgekd.errors import EdgekdError, nearest
 from edgekd.options import Options
+from edgekd.paths import is_file
 from edgekd.provider import PROVIDERS
 from edgekd.validation import validated
 from edgekd.yaml_marks import Marks
@@ -21,14 +22,17 @@ def load(name: str, beside: Path) -> Device:
     """
     folders = (beside / "devices", beside.parent / "devices", Path("devices"))
     files = [Path(name)] if name.endswith((".yaml", ".yml")) else [folder / f"{name}.yaml" for folder in folders]
-    file = next((file for file in files if file.is_file()), None)
+    file = next((file for file in files if is_file(file)), None)
     if file is None:
         if name == "local":
             return Device(name="local")
         known = {found.stem for folder in folders for found in folder.glob("*.yaml")}
         raise EdgekdError(f"unknown device '{name}'", nearest(name, known | {"local"}))
     raw, marks = yaml_marks.read(file)
-    return validated(Device, {**raw, **_chosen(raw, marks)} if isinstance(raw, dict) else raw, marks, ())
+    if not isinstance(raw, dict):
+        hint = "It starts with name:, see edgekd explain device."
+        raise EdgekdError("a device's file is a mapping", hint, f"{file}:1:1")
+    return validated(Device, {**raw, **_chosen(raw, marks)}, marks, ())
 
 
 def _chosen(raw: Mapping[str, Any], marks: Marks) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from edgekd import embedded
+from edgekd.decoding import decoded
 from edgekd.errors import EdgekdError, nearest
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     # (matches, 4): first word, last word, type, entry.
     Matches = NDArray[np.int64]
 
+_MOST_KINDS = 256
 PLACES = 4  # begin, middle, end, single
 _BEGIN, _MIDDLE, _END, _SINGLE = range(PLACES)
 
@@ -41,21 +43,29 @@ class Dictionary:
         if embedded.is_embedded(str(source)):
             return cls(tuple(embedded.module(str(source)).dictionary()))
         try:
-            lines = Path(source).read_text(encoding="utf-8-sig").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise EdgekdError(f"dictionary {source} cannot be read: {error}", "Name a UTF-8 text file.") from None
+            content = Path(source).read_bytes()
+        except OSError as error:
+            problem = f"dictionary {source} cannot be read: {error.strerror}"
+            raise EdgekdError(problem, "Name a UTF-8 text file.") from None
         found = []
-        for number, line in enumerate(lines, start=1):
-            entry, _, kind = line.partition("\t")
+        for number, line in enumerate(decoded(content, str(source)).removeprefix("\ufeff").split("\n"), start=1):
+            entry, _, kind = map(str.strip, line.partition("\t"))
             if not line.strip():
                 continue
-            if not entry.strip() or not kind.strip():
-                raise EdgekdError(f"{line!r} is no entry", "Write the entry, a tab and its type.", f"{source}:{number}")
-            found.append((entry.strip(), kind.strip()))
-        return cls(tuple(found))
+            if not entry or not kind or "\t" in kind:
+                problem = f"{line.rstrip()!r:.200} is no entry"
+                raise EdgekdError(problem, "Write the entry, a tab and its type.", f"{source}:{number}")
+            found.append((entry, kind))
+        made = cls(tuple(found))
+        if len(made.kinds) > _MOST_KINDS:
+            hint = f"Up to {_MOST_KINDS} are read. Is the entry first, then a tab and its type?"
+            raise EdgekdError(f"{len(made.kinds):,} types of entries", hint, str(source))
+        return made
 
     def write(self, file: Path) -> None:
-        file.write_text("".join(f"{entry}\t{kind}\n" for entry, kind in self.entries), encoding="utf-8")
+        """As `read` takes it: an entry's white space is plain spaces, as the matcher takes it."""
+        lines = (f"{' '.join(entry.split())}\t{' '.join(kind.split())}\n" for entry, kind in self.entries)
+        file.write_text("".join(lines), encoding="utf-8")
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -72,11 +82,13 @@ class Matcher:
     def __init__(self, dictionary: Dictionary, kinds: Sequence[str], longest: bool = False) -> None:
         self.kinds, self._longest = tuple(kinds), longest
         numbers = {kind: number for number, kind in enumerate(kinds)}
-        found: dict[str, list[tuple[int, int]]] = {}
+        found: dict[str, dict[int, int]] = {}
         for number, (entry, kind) in enumerate(dictionary.entries):
             if kind not in numbers:
                 raise EdgekdError(f"the model knows no entries of type '{kind}' ('{entry}')", nearest(kind, numbers))
-            found.setdefault(_folded(" ".join(entry.split())), []).append((numbers[kind], number))
+            # Of entries that are alike the first counts.
+            found.setdefault(_folded(" ".join(entry.split())), {}).setdefault(numbers[kind], number)
+        self.reach = max(map(len, found), default=0)  # characters that a match may have
         self._automaton = _automaton(found) if found else None
 
     def __call__(self, text: str, words: "Sequence[Span]") -> "Matches":
@@ -85,36 +97,43 @@ class Matcher:
 
         starts = {start: number for number, (start, _) in enumerate(words)}
         ends = {end: number for number, (_, end) in enumerate(words)}
-        found = set()
+        found: list[tuple[int, int, int, int]] = []
         for last, (length, values) in self._automaton.iter(_folded(text)) if self._automaton else ():
             first, end = starts.get(last + 1 - length), ends.get(last + 1)
             if first is not None and end is not None:
-                found |= {(first, end, kind, entry) for kind, entry in values}
-        kept = [match for match in found if not (self._longest and any(_inside(match, other) for other in found))]
-        return np.array(sorted(kept), dtype=np.int64).reshape(-1, 4)
+                found += [(first, end, kind, entry) for kind, entry in values]
+        return np.array(sorted(_outermost(found) if self._longest else found), dtype=np.int64).reshape(-1, 4)
 
 
 def features(matches: "Matches", places: "NDArray[np.int64]", length: int, kinds: int) -> "NDArray[np.uint8]":
     """Bits (length, 4 kinds) of a row's tokens: those of a word stand at its first token, as `places` says."""
     import numpy as np
 
+    bits = np.zeros((len(places), kinds, PLACES), dtype=np.uint8)
+    single, (first, last, kind) = matches[:, 0] == matches[:, 1], matches[:, :3].T
+    bits[first[single], kind[single], _SINGLE] = 1
+    first, last, kind = first[~single], last[~single], kind[~single]
+    bits[first, kind, _BEGIN] = 1
+    bits[last, kind, _END] = 1
+    # How many matches a word lies inside of: one more from the word after its first, one less from its last.
+    inside = np.zeros((len(places) + 1, kinds), dtype=np.int64)
+    np.add.at(inside, (first + 1, kind), 1)
+    np.add.at(inside, (last, kind), -1)
+    bits[:, :, _MIDDLE] = inside.cumsum(axis=0)[:-1] > 0
     found = np.zeros((length, PLACES * kinds), dtype=np.uint8)
-    for first, last, kind, _ in matches.tolist():
-        for word in range(first, last + 1):
-            bit = _SINGLE if first == last else _BEGIN if word == first else _END if word == last else _MIDDLE
-            if places[word] >= 0:
-                found[places[word], PLACES * kind + bit] = 1
+    placed = places >= 0
+    found[places[placed]] = bits[placed].reshape(-1, PLACES * kinds)
     return found
 
 
-def _automaton(found: "dict[str, list[tuple[int, int]]]") -> Any:
+def _automaton(found: "dict[str, dict[int, int]]") -> Any:
     try:
         import ahocorasick
     except ImportError:
         raise EdgekdError("pyahocorasick is not installed", "Type: pip install pyahocorasick") from None
     made = ahocorasick.Automaton()
     for entry, values in found.items():
-        made.add_word(entry, (len(entry), values))
+        made.add_word(entry, (len(entry), list(values.items())))
     made.make_automaton()
     return made
 
@@ -125,8 +144,15 @@ def _folded(text: str) -> str:
     folded: Iterable[str] = (
         lower if len(lower) == len(text) else (c.lower() if len(c.lower()) == 1 else c for c in text)
     )
-    return "".join(" " if character.isspace() else character for character in folded)
+    # The end of a Greek word is no letter of its own: what follows would change which it is.
+    return "".join(" " if character.isspace() else character for character in folded).replace("ς", "σ")
 
 
-def _inside(match: tuple[int, ...], other: tuple[int, ...]) -> bool:
-    return other[0] <= match[0] and match[1] <= other[1] and match[:2] != other[:2]
+def _outermost(matches: "list[tuple[int, int, int, int]]") -> "list[tuple[int, int, int, int]]":
+    """Those that lie inside of no longer one."""
+    kept: list[tuple[int, int, int, int]] = []
+    for match in sorted(matches, key=lambda match: (match[0], -match[1])):
+        # Whatever began before it and was kept last reaches furthest.
+        if not kept or match[1] > kept[-1][1] or match[:2] == kept[-1][:2]:
+            kept.append(match)
+    return kept

@@ -37,7 +37,9 @@ def explain(topic: str | None) -> str:
     if topic not in known:
         if found := list(_with_field(topic)):
             return f"{topic} is a field of\n" + "\n".join(f"  {name}: {told}" for name, told in found)
-        raise EdgekdError(f"nothing is called '{topic}'", nearest(topic, known))
+        raise EdgekdError(
+            f"nothing is called '{topic}'", nearest(topic, known) or "List what there is: edgekd explain."
+        )
     return known[topic]()
 
 

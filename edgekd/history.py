@@ -1,17 +1,17 @@
 """Runs that lie in a folder: which there are, how to remove one, and what the store holds for none of them."""
 
-import json
 import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgekd import answers, report_files, report_rows, study_files, tracking
+from edgekd import answers, report_files, study_files, tracking
 from edgekd.artifact import Artifact
+from edgekd.decoding import json_object
 from edgekd.errors import EdgekdError, nearest
 from edgekd.plan import STATE
 from edgekd.report import Report
-from edgekd.store import Store
+from edgekd.store import Store, remove_drafts
 
 _OURS = (*report_files.NAMES, report_files.RECIPE, answers.FILE, STATE)
 
@@ -29,7 +29,7 @@ def runs(folder: Path) -> Iterator[tuple[str, Report | None]]:
     """Every run's name and report, those of studies too; None where it was not finished."""
     for state in sorted(folder.glob(f"[!.]*/{STATE}")) + sorted(folder.glob(f"[!.]*/*/{STATE}")):
         try:
-            report = report_rows.from_json(report_files.read(state.parent))
+            report = report_files.report(state.parent)
         except EdgekdError:
             report = None
         yield state.parent.relative_to(folder).as_posix(), report
@@ -43,13 +43,41 @@ def remove(folder: Path, name: str) -> None:
     """
     run = folder / name
     if not (run / STATE).is_file():
-        raise EdgekdError(f"{run} is no run", nearest(name, [found for found, _ in runs(folder)]))
+        hint = nearest(name, [found for found, _ in runs(folder)])
+        raise EdgekdError(f"{run} is no run", hint or "List them: edgekd runs list.")
     for file in run.iterdir():
         if file.is_symlink() or file.name in _OURS:
             file.unlink()
     shutil.rmtree(run / tracking.FOLDER, ignore_errors=True)
     if not any(run.iterdir()):
         run.rmdir()
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What was looked at: how many artifacts, their bytes, and what is wrong with some of them."""
+
+    artifacts: int
+    size: int
+    damaged: tuple[EdgekdError, ...]
+
+
+def verify(folders: Iterable[Path]) -> Verified:
+    """Read artifacts whole, and hold every file to the digest that it had when it was made."""
+    count, size = 0, 0
+    damaged: list[EdgekdError] = []
+    for folder in folders:
+        count += 1
+        try:
+            size += Artifact.load(folder).size
+        except EdgekdError as error:
+            damaged.append(error)
+    return Verified(count, size, tuple(damaged))
+
+
+def artifacts(store: Store) -> Iterator[Path]:
+    """The folders of a store's artifacts, those on this machine."""
+    return (store.path(key) for key in sorted(_names(store, "artifacts")))
 
 
 def garbage(store: Store, folders: Iterable[Path]) -> Garbage:
@@ -69,6 +97,7 @@ def garbage(store: Store, folders: Iterable[Path]) -> Garbage:
 
 def clean(store: Store, found: Garbage) -> None:
     """Remove garbage. What a run is making right now is left alone."""
+    remove_drafts(store.root / "measured")
     for key in {*found.artifacts, *found.drafts}:
         with store.claim(key) as mine:
             for part in ("artifacts", "scratch", "tmp"):
@@ -84,7 +113,13 @@ def _keys(folder: Path) -> Iterator[str]:
     told = {report_files.JSON: "steps", study_files.JSON: "outcomes"}
     for name, listed in told.items():
         for file in (*folder.glob(f"[!.]*/{name}"), *folder.glob(f"[!.]*/*/{name}")):
-            yield from (entry["key"] for entry in json.loads(file.read_text())[listed])
+            try:
+                found = [entry["key"] for entry in json_object(file)[listed]]
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                # What it needs is not known: nothing may be called garbage.
+                hint = f"Remove its run first, or its folder: {file.parent}"
+                raise EdgekdError(f"{file} cannot be read: {error}", hint) from None
+            yield from found
 
 
 def _parents(store: Store, key: str) -> list[str]:

@@ -13,8 +13,10 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
 
+from edgekd import pretrained
 from edgekd.artifact import sha256
 from edgekd.errors import EdgekdError
+from edgekd.paths import expanded, is_there
 
 _PACKAGE = "package:"
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -32,7 +34,7 @@ _WEIGHTS = (
 
 def is_local(name: str) -> bool:
     """Whether a name means a path: it says so by its form, or something lies there."""
-    return name.startswith((".", "/", "~")) or Path(name).exists()
+    return name.startswith((".", "/", "~")) or is_there(name)
 
 
 def needs_hub(name: str) -> bool:
@@ -83,6 +85,7 @@ def fingerprint(name: str) -> str:
     """What a pretrained name stands for, for cache keys: never where it lies."""
     if name.startswith(_PACKAGE):
         distribution, release = _distribution(name.removeprefix(_PACKAGE))
+        _carried(name)
         return f"{_PACKAGE}{distribution}=={release}"
     if is_local(name):
         folder = _folder(name)
@@ -98,27 +101,38 @@ def fetch(name: str) -> Path:
     Only safetensors weights are taken: a pickle can run code. Raises EdgekdError where the name leads nowhere.
     """
     if name.startswith(_PACKAGE):
-        import importlib.util
-
-        module = name.removeprefix(_PACKAGE)
-        _distribution(module)
-        spec = importlib.util.find_spec(module)
-        roots = list(spec.submodule_search_locations or ()) if spec else []
-        for folder in (Path(root) / inner for root in roots for inner in ("model", ".")):
-            if (folder / "config.json").is_file():
-                return folder
-        raise EdgekdError(
-            f"Python package '{module}' carries no model folder", "Name a package with NAME/model/config.json."
-        )
+        return _carried(name)
     if is_local(name):
         return _folder(name)
     repository, revision = _split(name)
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(repository, revision=revision, allow_patterns=list(_WEIGHTS)))
+        folder = Path(snapshot_download(repository, revision=revision, allow_patterns=list(_WEIGHTS)))
     except Exception as error:
         raise _unreachable(f"model {repository}", error) from None
+    if not any(folder.glob("*.safetensors")):
+        hint = f"A pickle is never loaded. Get it, and see how to convert it: hf download {name} --local-dir FOLDER, "
+        raise EdgekdError(f"model {repository} has no weights as safetensors", f"{hint}model: ./FOLDER")
+    pretrained.check(folder)
+    return folder
+
+
+def _carried(name: str) -> Path:
+    """The folder in a Python package, which is not imported."""
+    import importlib.util
+
+    module = name.removeprefix(_PACKAGE)
+    _distribution(module)
+    spec = importlib.util.find_spec(module)
+    roots = list(spec.submodule_search_locations or ()) if spec else []
+    for folder in (Path(root) / inner for root in roots for inner in ("model", ".")):
+        if (folder / "config.json").is_file():
+            pretrained.check(folder)
+            return folder
+    raise EdgekdError(
+        f"Python package '{module}' carries no model folder", "Name a package with NAME/model/config.json."
+    )
 
 
 def _split(name: str) -> tuple[str, str | None]:
@@ -129,9 +143,12 @@ def _split(name: str) -> tuple[str, str | None]:
 
 
 def _folder(name: str) -> Path:
-    folder = Path(name).expanduser()
-    if not (folder / "config.json").is_file():
-        raise EdgekdError(f"{folder} holds no pretrained model: config.json is missing", "Name its folder.")
+    folder = expanded(name)
+    if not is_there(folder):
+        raise EdgekdError(
+            f"no such folder: {folder}", "Name one with config.json in it, a hub's name, or package:NAME."
+        )
+    pretrained.check(folder)
     return folder
 
 

@@ -16,6 +16,7 @@ GIVES = {
     "tflite": "export to TFLite, its quantizer and its runtime",
     "executorch": "export to ExecuTorch, its quantizer and its runtime",
     "sweep": "sweeps on a Ray cluster, and searches",
+    "s3": "a store on S3, or what speaks like it",
     "docs": "the builder of the documentation's site",
     "dev": "the tests, the linters and the type checker",
 }

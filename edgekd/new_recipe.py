@@ -1,11 +1,14 @@
 """A commented recipe for a user's own file, that runs as it is written."""
 
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from edgekd.errors import EdgekdError
+from edgekd.options import is_name
+from edgekd.plain import one_line
 from edgekd.store import write_text
 from edgekd.survey import Survey
 
@@ -42,10 +45,11 @@ def text(name: str, source: str, found: Survey, target: str, device: str) -> str
     flow = yaml.safe_dump(data, default_flow_style=True, sort_keys=False, allow_unicode=True, width=1000).strip()
     teacher = _MULTILINGUAL if found.foreign else _ENCODER
     lines = [
-        f"# {source}: a teacher, a student distilled from it, and the student for {target},",
+        f"# {one_line(source)}: a teacher, a student distilled from it, and the student for {target},",
         f"# each scored, timed on {device}, and refused where it is wrong. {found.rows} rows to learn from.",
-        f"# Run it: edgekd run {name}.yaml. What a field means: edgekd explain finetune (or distill, data ...).",
-        *(f"# Mind: {line}" for line in found.advice),
+        f"# Run it: edgekd run {one_line(name)}.yaml",
+        "# What a field means: edgekd explain finetune (or distill, data ...).",
+        *(f"# Mind: {one_line(line)}" for line in found.advice),
         f"name: {re.sub(r'[^A-Za-z0-9_-]', '_', name)}",
         f"data: {flow}",
         "seed: 42",
@@ -56,7 +60,7 @@ def text(name: str, source: str, found: Survey, target: str, device: str) -> str
         "    model: {layers: 4, from: teacher} # fewer layers: smaller and faster, and a lower score",
         f"    phases: {{intermediate: {{epochs: {epochs}}}, prediction: {{epochs: {epochs}}}}}",
         *(f"  - {step}" for step in TARGETS[target]),
-        f"devices: [{device}]",
+        f"devices: [{device if is_name(device) else json.dumps(device)}]",
     ]
     if not found.foreign:
         lines += ["offline: # applied where no hub can be reached; the report says so", f"  teacher.model: {_PACKAGE}"]

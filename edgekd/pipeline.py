@@ -14,25 +14,33 @@ from edgekd.artifact import TRAINING, Artifact, Manifest
 from edgekd.assess import Assessed, Assessor, Watcher, unscored
 from edgekd.data import Data
 from edgekd.errors import EdgekdError, RefusedError
+from edgekd.launching import Launch
 from edgekd.machine import fingerprint
 from edgekd.plan import STATE, Planned, placed, plan
 from edgekd.processes import SPIN_COUNT
 from edgekd.recipe import Recipe
 from edgekd.report import Report, StepReport
 from edgekd.stage import Job
-from edgekd.store import Store, writable, write_text
+from edgekd.store import Store, draft_of, remove_drafts, writable, write_text
 from edgekd.tracking import Track, Tracking, figures
 
 
 def run(
-    recipe: Recipe, store: Store, runs: Path, watcher: Watcher, time_again: bool = False, track: Sequence[str] = ()
+    recipe: Recipe,
+    store: Store,
+    runs: Path,
+    watcher: Watcher,
+    time_again: bool = False,
+    track: Sequence[str] = (),
+    launch: Launch | None = None,
 ) -> Report:
     """Make and measure every step's artifact, then write the report and the answers into runs/NAME.
 
     Timings that the store has kept are used, unless `time_again`. `track` names trackers (edgekd.tracking) to tell.
+    Steps that train do so by `launch`, or in this process.
     Raises RefusedError, after the report is written, when an artifact fails a gate; it is not linked then.
     """
-    report = attempt(recipe, store, runs, watcher, time_again, track)
+    report = attempt(recipe, store, runs, watcher, time_again, track, launch)
     if report.refused:
         where = recipe.steps[len(report.steps) - 1].where
         hint = f"See {runs / recipe.name / 'report.md'}. Change the step's options, or its limits."
@@ -41,12 +49,19 @@ def run(
 
 
 def attempt(
-    recipe: Recipe, store: Store, runs: Path, watcher: Watcher, time_again: bool = False, track: Sequence[str] = ()
+    recipe: Recipe,
+    store: Store,
+    runs: Path,
+    watcher: Watcher,
+    time_again: bool = False,
+    track: Sequence[str] = (),
+    launch: Launch | None = None,
 ) -> Report:
     """As `run`, but a refusal is told by the report alone: it ends with the refused step."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise EdgekdError(
-            "a run is one process, and this was started as one of several", "Start it without torchrun or a launcher."
+            "a run is one process, and this was started as one of several",
+            'Start it alone; its trainings take several with --launch "torchrun --standalone --nproc-per-node 2".',
         )
     # OpenMP threads spin while they wait, so training slows fortyfold when another process takes one of two cores, and
     # without any spinning it takes twice as long when none does. A short spin is near the best of both.
@@ -54,6 +69,7 @@ def attempt(
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault(SPIN_COUNT, "1000")
     folder = runs / recipe.name
+    remove_drafts(folder)
     tracking = Tracking(track, recipe.name, folder, watcher.say)
     data = Data(recipe.data, recipe.seed)
     planned = plan(recipe, store, runs, data)
@@ -86,7 +102,7 @@ def attempt(
                 placed(recipe, step),
                 tracking.step(step.id, item.key, item.parts["options"]) as tracked,
             ):
-                made = _make(item, sources, data, store, watcher, tracked)
+                made = _make(item, sources, data, store, watcher, tracked, launch)
                 source = found[step.source] if step.source else None
                 found[step.id] = (
                     assess(made.artifact, step.stage, source)
@@ -134,7 +150,13 @@ class _Made:
 
 
 def _make(
-    item: Planned, sources: Mapping[str, Artifact], data: Data, store: Store, watcher: Watcher, track: Track
+    item: Planned,
+    sources: Mapping[str, Artifact],
+    data: Data,
+    store: Store,
+    watcher: Watcher,
+    track: Track,
+    launch: Launch | None,
 ) -> _Made:
     start = time.perf_counter()
     if item.key in store:
@@ -148,6 +170,8 @@ def _make(
         if lacks := extras.lacking(stage.needs()):
             python = extras.environment(lacks, watcher.say, watcher.progress)
             facts, libraries = apart.run(stage, job, python)
+        elif launch and type(stage).trains:
+            facts, libraries = launch(stage, job), item.parts["libraries"]
         else:
             facts, libraries = stage.run(job), item.parts["libraries"]
         return Artifact.seal(out, _manifest(item, data, facts, libraries))
@@ -250,7 +274,7 @@ def _clear_stale(folder: Path, planned: Sequence[Planned]) -> None:
 def _link(link: Path, target: Path) -> None:
     """Point runs/NAME/STEP at the store, by a relative link that is replaced in one rename."""
     with writable(link):
-        draft = link.with_name(f".{link.name}.{os.getpid()}")
+        draft = draft_of(link)
         draft.unlink(missing_ok=True)
         draft.symlink_to(os.path.relpath(target, os.path.realpath(link.parent)))
         draft.replace(link)

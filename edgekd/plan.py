@@ -11,6 +11,7 @@ from typing import Any
 from edgekd import extras
 from edgekd.artifact import canonical
 from edgekd.data import Data
+from edgekd.decoding import json_object
 from edgekd.errors import EdgekdError
 from edgekd.recipe import Recipe, Step
 from edgekd.stage import Stage
@@ -79,7 +80,7 @@ def plan(recipe: Recipe, store: Store, runs: Path, data: Data | None = None) -> 
     with placed(recipe):
         data.check()
     try:
-        before = json.loads((runs / recipe.name / STATE).read_text())
+        before = json_object(runs / recipe.name / STATE)
     except (FileNotFoundError, NotADirectoryError, ValueError):
         before = {}
     return [
@@ -111,5 +112,6 @@ def placed(recipe: Recipe, step: Step | None = None) -> Iterator[None]:
     try:
         yield
     except EdgekdError as error:
-        where = recipe.place(error.path) if error.path[:1] == ("data",) else step.where if step else ""
+        path = error.path if step is None or error.path[:1] == ("data",) else ("steps", step.id, *error.path)
+        where = recipe.place(path) if path else ""
         raise error.at(where) from error.__cause__

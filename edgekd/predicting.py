@@ -7,7 +7,7 @@ from typing import Any, Self
 from edgekd.artifact import Artifact
 from edgekd.engine import Engine
 from edgekd.errors import EdgekdError
-from edgekd.reading import Reader
+from edgekd.reading import Reader, whole
 from edgekd.runtime import EngineDevice
 
 
@@ -43,6 +43,8 @@ class Model:
 
     def answers(self, texts: Iterable[tuple[str, ...]]) -> Iterator[dict[str, Any]]:
         """As `predict`, one after another, as the texts come."""
+        import numpy as np
+
         manifest = self.artifact.manifest
         if self._executable.closed:
             raise EdgekdError("this model is closed", "load() it again.")
@@ -53,6 +55,10 @@ class Model:
                     f"Give {' and '.join(manifest.text)}.",
                 )
             logits = self._reader.run(self._executable, self._reader.encode([text]))
+            if not np.isfinite(logits).all():
+                raise EdgekdError(
+                    "the model answers with what is no finite number", "Make it again: edgekd run RECIPE."
+                )
             yield self._reader.task.decode(logits, manifest.labels, [text])[0]
 
     def close(self) -> None:
@@ -69,7 +75,7 @@ def _row(text: object) -> tuple[str, ...]:
     row = (text,) if isinstance(text, str) else tuple(text) if isinstance(text, Iterable) else ()
     if not row or not all(isinstance(part, str) for part in row):
         raise EdgekdError(f"{text!r} is no text", "Give a string, or two in a list for a model of pairs.")
-    return row
+    return whole(row)
 
 
 def predict(folder: Path, texts: Iterable[tuple[str, ...]], dictionary: Path | None = None) -> Iterator[dict[str, Any]]:

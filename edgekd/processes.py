@@ -1,14 +1,21 @@
 """A command as a stream of lines: what every connection runs, whichever program carries it to the device."""
 
 import contextlib
+import signal
 import subprocess
 import threading
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from typing import IO
 
 from edgekd.errors import EdgekdError
 
 # Set for edgekd's own training; other processes run as their libraries' defaults have it.
 SPIN_COUNT = "GOMP_SPINCOUNT"
+
+
+# Characters: of a line, which may hold the times of an hour, and of a line of standard error. A device may send on.
+_LINE, _ERROR_LINE = 2**28, 2000
 
 
 class EndedError(EdgekdError):
@@ -23,7 +30,8 @@ def lines(
     """Run a command, yield its standard output line by line.
 
     `deadline` is in seconds, or infinite. `hold`: its standard input stays open until it has ended.
-    Raises EndedError with the end of standard error when it fails or runs over, EdgekdError where it cannot start.
+    Raises EndedError with the end of standard error when it fails or runs over, EdgekdError where it cannot start or a
+    line has no end.
     """
     try:
         process = subprocess.Popen(
@@ -41,9 +49,9 @@ def lines(
     assert process.stdin and process.stdout and process.stderr
     late = threading.Timer(min(deadline, threading.TIMEOUT_MAX), process.kill)
     late.start()
-    errors: list[str] = []
+    errors, standard_error = deque[str](maxlen=15), process.stderr
     # Standard error is drained beside, or a full pipe would stop the worker.
-    drain = threading.Thread(target=lambda: errors.extend(process.stderr or ()), daemon=True)
+    drain = threading.Thread(target=lambda: errors.extend(_cut(standard_error, _ERROR_LINE)), daemon=True)
     drain.start()
     try:
         try:
@@ -53,13 +61,19 @@ def lines(
                 process.stdin.close()
         except BrokenPipeError:
             pass  # it died early; its status and standard error say why
-        yield from process.stdout
+        for line in _cut(process.stdout, _LINE):
+            if len(line) == _LINE:
+                raise EdgekdError(f"{name} said a line without end", "Is it edgekd's own agent that runs there?")
+            yield line
         status = process.wait()
         drain.join(timeout=5)
         if status != 0:
             over = status < 0 and not late.is_alive()
             reason = f"ran over its {deadline:.0f} s" if over else f"ended with status {status}"
-            ended = EndedError(f"{name} {reason}", "".join(errors[-15:]).strip())
+            told = "".join(errors).strip()
+            if not told and status == -signal.SIGKILL and not over:
+                told = "It was killed: by someone, or for lack of memory. Run it again; it goes on where it stopped."
+            ended = EndedError(f"{name} {reason}", told)
             ended.status = None if over else status
             raise ended
     finally:
@@ -70,3 +84,8 @@ def lines(
         for stream in (process.stdin, process.stdout):
             with contextlib.suppress(BrokenPipeError):
                 stream.close()
+
+
+def _cut(stream: IO[str], longest: int) -> Iterator[str]:
+    """Lines, those that are longer in pieces."""
+    return iter(lambda: stream.readline(longest), "")

@@ -10,6 +10,8 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from edgekd.errors import EdgekdError
+
 PRESET: dict[str, Any] = {"task": "tokens", "text": ("text",), "label": "entities"}
 
 
@@ -17,9 +19,24 @@ def marked(table: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
     """Columns `lines` and `key` to `text` and `entities`; a table that has those already stays as it is."""
     if "lines" not in table or "key" not in table:
         return dict(table)
-    texts = ["\n".join(str(line["text"]) for line in lines) for lines in table["lines"]]
-    found = [list(_entities(text, key)) for text, key in zip(texts, table["key"], strict=True)]
+    texts, found = list[str](), list[list[dict[str, Any]]]()
+    for lines, key in zip(table["lines"], table["key"], strict=True):
+        if not _is_receipt(lines, key):
+            raise EdgekdError(
+                f"row {len(texts) + 1} is no receipt", "Write lines: [{text: ...}, ...] and key: {company: ..., ...}."
+            )
+        texts.append("\n".join(line["text"] for line in lines))
+        found.append(list(_entities(texts[-1], key)))
     return {"text": texts, "entities": found}
+
+
+def _is_receipt(lines: Any, key: Any) -> bool:
+    return (
+        isinstance(lines, list)
+        and all(isinstance(line, Mapping) and isinstance(line.get("text"), str) for line in lines)
+        and isinstance(key, Mapping)
+        and all(value is None or isinstance(value, str) for value in key.values())
+    )
 
 
 def _entities(text: str, key: Mapping[str, str | None]) -> Iterator[dict[str, Any]]:

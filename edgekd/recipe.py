@@ -10,9 +10,9 @@ from edgekd import device_files, hub, yaml_marks
 from edgekd.data_options import DataOptions
 from edgekd.device import Device
 from edgekd.errors import EdgekdError, nearest
-from edgekd.options import IsPretrained
+from edgekd.options import NAME_TOLD, IsPretrained, is_name
 from edgekd.settings import Setting, applied, parsed
-from edgekd.stage import STAGES, Stage
+from edgekd.stage import MOST_SEED, STAGES, Stage
 from edgekd.validation import validated
 from edgekd.yaml_marks import Marks
 
@@ -148,13 +148,12 @@ class Variants:
                 "the recipe has no steps", "Add steps: [{id: teacher, stage: finetune, model: ...}].", top
             )
         name, seed = raw.get("name", self._path.stem), raw.get("seed", 42)
-        if not isinstance(name, str) or not name or not set(name) <= _NAME_CHARACTERS:
+        if not is_name(name):
+            hint = "It names a folder: such as name: cola_int8."
+            raise EdgekdError(f"name {name!r} is not {NAME_TOLD}", hint, marks.get(("name",), top))
+        if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= MOST_SEED:
             raise EdgekdError(
-                f"name {name!r} is not letters, digits, '_' and '-'", "It names a folder.", marks.get(("name",), top)
-            )
-        if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-            raise EdgekdError(
-                f"seed {seed!r} is not a whole number from 0", "Such as seed: 42.", marks.get(("seed",), top)
+                f"seed {seed!r:.50} is not a whole number from 0", "Such as seed: 42.", marks.get(("seed",), top)
             )
         data = self._once(("data", raw["data"]), lambda: _data(raw["data"], marks))
         steps: list[Step] = []
@@ -194,12 +193,16 @@ def _data(raw: Any, marks: Marks) -> DataOptions:
 
 
 def _devices(names: Sequence[str], folder: Path, marks: Marks, top: str) -> list[Device]:
-    loaded = []
-    for number, device in enumerate(names):
+    loaded: list[Device] = []
+    for number, name in enumerate(names):
+        where = marks.get(("devices", number), marks.get(("devices",), top))
         try:
-            loaded.append(device_files.load(device, folder))
+            device = device_files.load(name, folder)
         except EdgekdError as error:
-            raise error.at(marks.get(("devices", number), marks.get(("devices",), top))) from None
+            raise error.at(where) from None
+        if device.name in (other.name for other in loaded):
+            raise EdgekdError(f"two devices are called '{device.name}'", "Name each once.", where)
+        loaded.append(device)
     return loaded
 
 
@@ -229,9 +232,6 @@ def _check_budgets(steps: Sequence[Step], devices: Sequence[Device], marks: Mark
                 raise EdgekdError(
                     f"device '{name}' is emulated: its latency says nothing", "Set the budget on a real one.", where
                 )
-
-
-_NAME_CHARACTERS = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
 
 
 def _stage(step_id: str, fields: Mapping[str, Any], order: list[str], number: int, marks: Marks) -> Stage:
@@ -336,10 +336,9 @@ def _by_id(raw: dict[str, Any], marks: Marks, path: Path) -> tuple[dict[str, Any
         if not isinstance(fields, dict):
             raise EdgekdError("a step is a mapping", "Such as {id: onnx, stage: export_onnx}.", place)
         step_id = fields.get("id", fields.get("stage"))
-        if not isinstance(step_id, str) or not step_id or not set(step_id) <= _NAME_CHARACTERS:
-            raise EdgekdError(
-                f"a step needs an id of letters, digits, '_' and '-', not {step_id!r}", "Add id: NAME.", place
-            )
+        if not is_name(step_id):
+            hint = "It names a folder: such as id: onnx_int8."
+            raise EdgekdError(f"a step needs an id of {NAME_TOLD}, not {step_id!r}", hint, place)
         if step_id in named:
             raise EdgekdError(f"two steps are called '{step_id}'", "Give each an id of its own.", place)
         named[step_id] = dict(fields)

@@ -8,9 +8,11 @@ from pathlib import Path
 from textwrap import shorten
 from typing import Any
 
+from edgekd.decoding import decoded, json_object
 from edgekd.errors import EdgekdError
+from edgekd.plain import marked_down
 from edgekd.report import FEWEST, Latency, Report, StepReport, Timing
-from edgekd.report_rows import gated
+from edgekd.report_rows import from_json, gated
 from edgekd.store import write_text
 
 JSON, MARKDOWN, HTML = NAMES = ("report.json", "report.md", "report.html")
@@ -28,23 +30,40 @@ def html(report: Report, folder: Path) -> str:
     from edgekd.page.render import page
 
     recipe = folder / RECIPE
-    return page(report, recipe.read_text(encoding="utf-8") if recipe.is_file() else "")
+    return page(report, told(folder, RECIPE) if recipe.is_file() else "")
 
 
 def read(folder: Path) -> dict[str, Any]:
     """report.json of a run. Raises EdgekdError where there is none."""
     try:
-        found: dict[str, Any] = json.loads((folder / JSON).read_text())
+        return json_object(folder / JSON)
     except (FileNotFoundError, NotADirectoryError):
         names = sorted(file.parent.as_posix() for file in folder.parent.glob(f"*/{JSON}"))
         raise EdgekdError(
             f"{folder} holds no {JSON}", f"Runs there: {', '.join(names)}." if names else "Run a recipe first."
         ) from None
-    except ValueError as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise EdgekdError(
             f"{folder / JSON} cannot be read: {error}", "Run the recipe again; cached steps stay."
         ) from None
-    return found
+
+
+def report(folder: Path) -> Report:
+    """The report of a run. Raises EdgekdError where there is none."""
+    raw = read(folder)
+    try:
+        return from_json(raw)
+    except EdgekdError as error:
+        raise error.at(str(folder / JSON)) from None
+
+
+def told(folder: Path, name: str) -> str:
+    """A text that lies beside a report. Raises EdgekdError where it cannot be read."""
+    try:
+        return decoded((folder / name).read_bytes(), str(folder / name))
+    except OSError as error:
+        hint = "Run the recipe again; cached steps stay."
+        raise EdgekdError(f"{folder / name} cannot be read: {error.strerror}", hint) from None
 
 
 def to_json(report: Report) -> dict[str, Any]:
@@ -159,7 +178,7 @@ def markdown(report: Report) -> str:
         lines += _devices(report.steps)
     data = ", ".join(f"{name} {value}" for name, value in report.data.items())
     lines += ["", "## Data", "", data, ""]
-    return "\n".join(lines)
+    return "\n".join(map(marked_down, lines))
 
 
 def _devices(steps: Iterable[StepReport]) -> list[str]:

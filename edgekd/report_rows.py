@@ -81,12 +81,18 @@ def from_json(raw: Mapping[str, Any]) -> Report:
             }
             for step in raw["steps"]
         ]
-        return TypeAdapter(Report).validate_python({**raw, "steps": steps})
-    except (ValidationError, KeyError, TypeError) as error:
-        problem = str(error).splitlines()[0]
-        raise EdgekdError(
-            f"this is not the report of a run: {problem}", "Run the recipe again; cached steps stay."
-        ) from None
+        found = TypeAdapter(Report).validate_python({**raw, "steps": steps})
+        if not found.steps:
+            raise TypeError("it has no step")
+        return found
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        problem = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    except KeyError as error:
+        problem = f"it lacks {error}"
+    except TypeError as error:
+        problem = str(error)
+    raise EdgekdError(f"this is not the report of a run: {problem}", "Run the recipe again; cached steps stay.")
 
 
 def gated(step: StepReport) -> str:

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     Shape = tuple[int, int]
 
 
+# What a model may ask for.
+INPUTS = ("input_ids", "attention_mask", "token_type_ids", "dictionary")
+
+
 @dataclass(frozen=True)
 class EngineDevice:
     """Where an executable runs: a processor kind and the threads it may use (0: all)."""
@@ -58,13 +62,23 @@ class Executable(ABC):
         of a model that answers for each token, (rows, length, outputs); what it says of padding means nothing.
 
         `outputs` of an earlier run: they are written in place, and nothing is allocated for the result.
-        Raises EdgekdError for inputs that it was not compiled for, and after `close`.
+        Raises EdgekdError for inputs that it was not compiled for, where the runtime fails, and after `close`.
         """
         import numpy as np
 
         if self.closed:
             raise EdgekdError("this executable is closed", "Compile the artifact again.")
-        found = self.infer(inputs)
+        try:
+            found = self.infer(inputs)
+        except EdgekdError:
+            raise
+        except Exception as error:  # each runtime raises its own
+            rows, length = inputs["input_ids"].shape
+            reason = " ".join(str(error).split())[:400]
+            raise EdgekdError(
+                f"the model does not run {rows} x {length} tokens: {reason}",
+                "Its table of positions may be shorter, or the memory too small: try fewer, or make it again.",
+            ) from None
         if outputs is None:
             return {name: np.array(value) for name, value in found.items()}
         for name, value in found.items():
@@ -150,7 +164,9 @@ class Runtime(ABC):
     def refused(self, artifact: Path, error: Exception) -> EdgekdError:
         """What `compile` raises where the runtime does not take a file: an operator it lacks, or a broken file."""
         reason = " ".join(str(error).split())
-        return EdgekdError(f"{self.title()} cannot load {artifact}: {reason[:400]}", "Export it for another runtime.")
+        return EdgekdError(
+            f"{self.title()} cannot load {artifact}: {reason[:400]}", "Make it again, or export it for another runtime."
+        )
 
 
 RUNTIMES: Registry[Runtime] = Registry("edgekd.runtimes", Runtime, "runtime")  # type: ignore[type-abstract]

@@ -5,6 +5,7 @@ from typing import Any
 from pydantic.json_schema import models_json_schema
 
 from edgekd.data_options import DataOptions
+from edgekd.options import NAME
 from edgekd.stage import STAGES, Stage
 
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
@@ -36,7 +37,7 @@ def recipe() -> dict[str, Any]:
         "required": ["data", "steps"],
         "additionalProperties": False,
         "properties": {
-            "name": {"type": "string", "pattern": "^[A-Za-z0-9_-]+$", "description": "Names the run's folder"},
+            "name": {"type": "string", "pattern": f"^{NAME}$", "description": "Names the run's folder"},
             "data": found[(DataOptions, "validation")],
             "seed": {"type": "integer", "minimum": 0, "default": 42, "description": "Of all randomness"},
             "steps": {"type": "array", "minItems": 1, "items": {"oneOf": steps}},

@@ -7,6 +7,8 @@ from edgekd import yaml_marks
 from edgekd.errors import EdgekdError, nearest
 from edgekd.yaml_marks import Marks
 
+_DEEPEST = 20  # names in a path
+
 
 class Setting(NamedTuple):
     """A value over a recipe's field (STEP.FIELD, or a field of the recipe), and the place that says so."""
@@ -36,6 +38,8 @@ def applied(
     raw, marks = copy.deepcopy(dict(given)), dict(marks)
     for text, value, place in settings:
         path = tuple(text.split("."))
+        if len(path) > _DEEPEST:
+            raise EdgekdError(f"'{text}' names no field: no recipe is so deep", "Write STEP.FIELD=VALUE.", place)
         if path == ("steps",) or (len(path) == 2 and path[1] == "id"):
             raise EdgekdError(f"'{text}' cannot be set", "Set fields of its steps: STEP.FIELD=VALUE.", place)
         if path[0] not in fields:

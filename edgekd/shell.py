@@ -3,9 +3,12 @@
 import hashlib
 import os
 import shlex
+import subprocess
 import tarfile
 import tempfile
+import threading
 from abc import abstractmethod
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -13,6 +16,7 @@ from edgekd import processes
 from edgekd.connection import Link
 from edgekd.errors import EdgekdError
 
+_PART = 1 << 20  # bytes
 _TRANSFER = 1800.0
 
 
@@ -22,7 +26,7 @@ class Shell(Link):
     def __init__(self, workdir: str) -> None:
         # Made by the first command that reaches the device, so that a dead one is told apart from a full one.
         made = f"umask 077; mkdir -p {shlex.quote(workdir)} && cd {shlex.quote(workdir)} && pwd"
-        told = list(self.shell(made))
+        told = deque(self.shell(made), maxlen=1)  # the last line: what greets who logs in stands before it
         if not told:
             raise EdgekdError(
                 "the device's shell said nothing", "Log in by hand: does its start-up file end the shell?"
@@ -43,10 +47,6 @@ class Shell(Link):
     @abstractmethod
     def send(self, file: Path, there: str) -> None:
         """Copy one file to the device. Raises EdgekdError; what it left there is removed by who called."""
-
-    @abstractmethod
-    def fetch(self, there: str, here: Path) -> None:
-        """Copy one file from the device. Raises EdgekdError."""
 
     def failure(self, error: processes.EndedError) -> EdgekdError:
         """A failed command, in words about the device where the way to it is what failed."""
@@ -80,21 +80,60 @@ class Shell(Link):
             self._pushed[digest] = f"{folder}/{path.name}"
         return self._pushed[digest]
 
-    def pull(self, there: str, here: Path) -> None:
-        self.fetch(there, here)
+    def pull(self, there: str, here: Path, most: int) -> None:
+        self._fetch(there, here, most)
         told = next(iter(self.shell(f"sha256sum < {shlex.quote(there)}")), "").split()
         if told[:1] != [_sha256(here)]:
             here.unlink(missing_ok=True)
             raise EdgekdError(f"{there} came from the device cut off", "Run it again.")
 
+    def _fetch(self, there: str, here: Path, most: int) -> None:
+        with here.open("wb") as stream, tempfile.TemporaryFile() as errors:
+            # Through this process, which counts: a device may send without end.
+            process = subprocess.Popen(
+                self.wrapped(f"cat {shlex.quote(there)}"),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+            )
+            assert process.stdout
+            late = threading.Timer(_TRANSFER, process.kill)
+            late.start()
+            left = most
+            try:
+                while left >= 0 and (part := process.stdout.read(min(_PART, left + 1))):
+                    stream.write(part)
+                    left -= len(part)
+            finally:
+                late.cancel()
+                if left < 0:
+                    process.kill()
+                process.stdout.close()
+                status = process.wait()
+            errors.seek(0)
+            told = errors.read(10_000).decode(errors="replace").strip()
+        size = most - left
+        if status == 0 and size <= most:
+            return
+        here.unlink()
+        if size > most:
+            raise EdgekdError(
+                f"{there} on the device is larger than the {most:,} bytes it should have", "Run it again."
+            )
+        ended = processes.EndedError(f"copying {there} ended with status {status}", told)
+        ended.status = status
+        raise self.failure(ended)
+
     def _whole(self, folder: str, sums: str) -> bool:
         """Whether a folder on the device holds exactly these contents: names say nothing, and sizes little."""
         try:
-            told = list(self.shell(f"cd {folder} && sha256sum < sums && sha256sum -c sums", deadline=_TRANSFER))
+            said = self.shell(f"cd {folder} && sha256sum < sums && sha256sum -c sums", deadline=_TRANSFER)
+            first = next(said, "")
+            deque(said, maxlen=0)  # to its end, which tells whether the files are what `sums` says
         except EdgekdError:
             # No such folder, or another content; a way that broke shows at the next command.
             return False
-        return told[0].split()[0] == hashlib.sha256(sums.encode()).hexdigest()
+        return first.split()[:1] == [hashlib.sha256(sums.encode()).hexdigest()]
 
     def _place(self, path: Path, sums: str, folder: str) -> None:
         """Send a file or folder as one archive, unpack it under another name, and rename it when it is whole."""

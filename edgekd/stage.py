@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -16,6 +17,8 @@ from edgekd.embedded import is_embedded
 from edgekd.errors import EdgekdError
 from edgekd.options import IsAside, IsFile, IsPretrained, IsStep, Options
 from edgekd.registry import Registry
+
+MOST_SEED = 2**63 - 1  # torch takes no larger one
 
 
 @dataclass(frozen=True)
@@ -80,13 +83,14 @@ class Stage(Options, ABC):
     reads_data: ClassVar[bool] = True  # False: its artifact knows no task, every recipe shares it, and none scores it
 
     budget: Annotated[Budget, IsAside()] = Field(Budget(), description="What the artifact may cost and must reach")
-    seed: int | None = Field(None, ge=0, description="Seed of this step alone; default: the recipe's")
+    seed: int | None = Field(None, ge=0, le=MOST_SEED, description="Seed of this step alone; default: the recipe's")
 
     @classmethod
     def name(cls) -> str:
         return cls.__module__.rpartition(".")[2]
 
     @classmethod
+    @cache
     def source_field(cls) -> str | None:
         """The field that names the main source: the step before, where a recipe leaves it out."""
         for name, field in cls.model_fields.items():
@@ -94,8 +98,12 @@ class Stage(Options, ABC):
                 return field.alias or name
         return None
 
-    def sources(self) -> dict[tuple[str, ...], str]:
+    def sources(self) -> Mapping[tuple[str, ...], str]:
         """Option path -> the step it names, the main source first."""
+        return self._sources
+
+    @cached_property  # a copy keeps it: what is changed in one is a limit
+    def _sources(self) -> Mapping[tuple[str, ...], str]:
         main = self.source_field()
         return dict(sorted(self.marked(IsStep), key=lambda found: found[0] != (main,)))
 
@@ -116,7 +124,11 @@ class Stage(Options, ABC):
                 inner = options
                 for part in path[:-1]:
                     inner = inner[part]
-                inner[path[-1]] = spoken(value)
+                try:
+                    inner[path[-1]] = spoken(value)
+                except EdgekdError as error:
+                    error.path = path
+                    raise
         return options
 
     def tolerance(self) -> Tolerance:

@@ -1,10 +1,12 @@
 """How a student starts: in what shape, and from whose weights."""
 
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from edgekd.options import FromStep, Options
+
+Number = Annotated[int, Field(ge=1)]
 
 
 class Shape(Options):
@@ -14,10 +16,10 @@ class Shape(Options):
     `width` or `inner` their weights are projected to a narrower space, by principal directions.
     """
 
-    layers: int | tuple[int, ...] | None = Field(
+    layers: Number | tuple[Number, ...] | None = Field(
         None, description="How many layers, evenly spaced, or their numbers from 1; default: all"
     )
-    attention: tuple[int, ...] | None = Field(
+    attention: tuple[Number, ...] | None = Field(
         None, description="Layers whose attention they have, one for each of layers; default: their own"
     )
     merge: int | None = Field(

@@ -1,9 +1,10 @@
 """key -> folder. A folder is filled under a temporary name and renamed when whole, so what has a name is complete."""
 
 import errno
-import json
+import glob
 import os
 import shutil
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from edgekd.artifact import MANIFEST, Artifact, canonical
+from edgekd.decoding import json_object
 from edgekd.errors import EdgekdError
 
 
@@ -23,6 +25,11 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+
+    @property
+    def place(self) -> str:
+        """Where it is, for another process to open."""
+        return str(self.root.absolute())
 
     def path(self, key: str) -> Path:
         return self.root / "artifacts" / key
@@ -92,7 +99,7 @@ class Store:
     def measured(self, key: str) -> Any | None:
         """A measurement kept earlier, or None."""
         try:
-            return json.loads((self.root / "measured" / f"{key}.json").read_text())
+            return json_object(self.root / "measured" / f"{key}.json")
         except (FileNotFoundError, ValueError):
             return None
 
@@ -109,13 +116,36 @@ def write_bytes(path: Path, content: bytes) -> None:
     """As `write_text`."""
     with writable(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f".{path.name}.{os.getpid()}")
+        draft = draft_of(path)
         try:
             draft.write_bytes(content)
             _sync(draft)
             draft.replace(path)
         finally:
             draft.unlink(missing_ok=True)
+
+
+def draft_of(path: Path) -> Path:
+    """The name beside a path of what is not whole yet."""
+    return path.with_name(f".{path.name}.{socket.gethostname()}-{os.getpid()}")
+
+
+def remove_drafts(folder: Path) -> None:
+    """Remove what processes of this machine left in a folder that were killed while they wrote."""
+    for draft in folder.glob(f".*.{glob.escape(socket.gethostname())}-*"):
+        process = draft.name.rpartition("-")[2]
+        if process.isdigit() and not _runs(int(process)):
+            draft.unlink(missing_ok=True)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # somebody else's
+        pass
+    return True
 
 
 @contextmanager

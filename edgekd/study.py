@@ -1,6 +1,5 @@
 """A study's file: variants of one recipe, each over the same seeds. Every error says file:line:column."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,9 +9,10 @@ from pydantic import Field, field_validator
 
 from edgekd import study_axes, yaml_marks
 from edgekd.errors import EdgekdError, nearest
-from edgekd.options import Options
+from edgekd.options import NAME_TOLD, Options, is_name
 from edgekd.recipe import Recipe, load
 from edgekd.settings import Setting
+from edgekd.stage import MOST_SEED
 from edgekd.study_axes import Combination, Design
 from edgekd.validation import validated
 from edgekd.yaml_marks import Marks
@@ -25,7 +25,7 @@ class StudyOptions(Options):
     recipe: str = Field(description="The recipe's file, seen from the study's")
     measure: str | None = Field(None, description="The step whose score is compared; default: the recipe's last")
     against: str | None = Field(None, description="A step whose score the measured one's is shown as a share of")
-    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(
+    seeds: tuple[Annotated[int, Field(ge=0, le=MOST_SEED)], ...] = Field(
         (1, 2, 3), min_length=1, description="Each variant runs once a seed"
     )
     seeds_of: tuple[str, ...] | None = Field(
@@ -39,9 +39,9 @@ class StudyOptions(Options):
 
     @field_validator("name")
     @classmethod
-    def _a_folder(cls, name: str) -> str:
-        if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
-            raise ValueError(f"{name!r} is not letters, digits, '_' and '-'. It names a folder.")
+    def _a_folder(cls, name: str | None) -> str | None:
+        if name is not None and not is_name(name):
+            raise ValueError(f"{name!r} is not {NAME_TOLD}. It names a folder.")
         return name
 
     @field_validator("seeds")

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from edgekd.errors import EdgekdError
 from edgekd.settings import Setting
 from edgekd.yaml_marks import Marks
 
+_MOST, _LONGEST = 10_000, 200  # variants, letters of one's folder
 Design = Literal["grid", "one_at_a_time"]
 Axis = Mapping[str, tuple[Setting, ...]]  # label -> what it sets; the first label is the base's
 
@@ -37,6 +39,8 @@ def axes(given: Mapping[str, list[Any] | dict[str, dict[str, Any]]], marks: Mark
         if isinstance(values, list):
             settings = [Setting(name, value, marks["axes", name, number]) for number, value in enumerate(values)]
             found[name] = {f"{name.rpartition('.')[2]} {_text(each.value)}": (each,) for each in settings}
+            if len(found[name]) < len(values):
+                raise EdgekdError(f"axis '{name}' has a value twice", "Keep one of them.", marks["axes", name])
         else:
             found[name] = {
                 label: tuple(
@@ -48,7 +52,13 @@ def axes(given: Mapping[str, list[Any] | dict[str, dict[str, Any]]], marks: Mark
 
 
 def combinations(axes: Mapping[str, Axis], design: Design, marks: Marks) -> Iterator[Combination]:
-    """What the design runs; the base comes first. Raises EdgekdError where two could not be told apart."""
+    """What the design runs; the base comes first. Raises EdgekdError where two could not be told apart, or where there
+    are more than anybody waits for.
+    """
+    count = math.prod(map(len, axes.values()))
+    if design == "grid" and count > _MOST:
+        hint = f"Up to {_MOST:,} are run. Leave values out, or change one axis at a time: design: one_at_a_time."
+        raise EdgekdError(f"the axes make {count:,} variants", hint, marks["axes",])
     taken: dict[str, str] = {}
     for labels in _grid(axes) if design == "grid" else _one_at_a_time(axes):
         changed = [label for name, label in labels.items() if design == "grid" or label != _base(axes[name])]
@@ -56,6 +66,9 @@ def combinations(axes: Mapping[str, Axis], design: Design, marks: Marks) -> Iter
         _check_clash(chosen)
         settings = tuple(itertools.chain.from_iterable(chosen.values()))
         combination = Combination(", ".join(changed) or "base", labels, settings)
+        if not all(label.strip() for label in labels.values()) or len(combination.folder) > _LONGEST:
+            hint = f"Write labels that make a folder's name together, of up to {_LONGEST} letters."
+            raise EdgekdError(f"variant '{combination.name}' cannot name a folder", hint, marks["axes",])
         if combination.folder in taken:
             raise EdgekdError(
                 f"variants '{taken[combination.folder]}' and '{combination.name}' would share a folder",

@@ -6,6 +6,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from edgekd import study_picture
+from edgekd.decoding import json_object
+from edgekd.plain import marked_down
 from edgekd.report_files import row
 from edgekd.store import write_text
 from edgekd.study_results import Mean, Results, Summary
@@ -25,10 +27,10 @@ def write(results: Results, folder: Path) -> None:
 def seconds(folder: Path) -> dict[str, float]:
     """What an earlier pass of a study took to make each measured artifact, by key: it is cached now."""
     try:
-        runs = json.loads((folder / JSON).read_text())["outcomes"]
-    except (FileNotFoundError, NotADirectoryError, ValueError):
+        runs = json_object(folder / JSON)["outcomes"]
+        return {run["key"]: run["seconds"] for run in runs if run["seconds"] is not None}
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
         return {}
-    return {run["key"]: run["seconds"] for run in runs if run["seconds"] is not None}
 
 
 def table(results: Results, summaries: Sequence[Summary]) -> tuple[list[str], list[list[str]]]:
@@ -86,7 +88,7 @@ def markdown(results: Results, summaries: Sequence[Summary]) -> str:
         for outcome in results.outcomes
     ]
     data = ", ".join(f"{name} {value}" for name, value in results.data.items())
-    return "\n".join([*lines, "", "## Data", "", data, ""])
+    return "\n".join(map(marked_down, [*lines, "", "## Data", "", data, ""]))
 
 
 def _stated(mean: Mean | None, sign: str) -> tuple[str, str]:

@@ -9,26 +9,29 @@ from edgekd import __version__, pipeline, study_files
 from edgekd.assess import Watcher
 from edgekd.data import Data
 from edgekd.errors import EdgekdError
-from edgekd.store import Store
+from edgekd.launching import Launch
+from edgekd.store import Store, remove_drafts
 from edgekd.study import Study
 from edgekd.study_plan import Trial, outlook, trials
 from edgekd.study_results import Outcome, Results
 
 
-def run(study: Study, store: Store, runs: Path, watcher: Watcher) -> Results:
-    """Run every trial; runs/NAME/study.json, study.md and study.svg are written anew after each.
+def run(study: Study, store: Store, runs: Path, watcher: Watcher, launch: Launch | None = None) -> Results:
+    """Run every trial; runs/NAME/study.json, study.md and study.svg are written anew after each. Trainings are by
+    `launch`, as `pipeline.run` has it.
 
     A refused or failed trial is recorded with its reason, and the study goes on. Raises EdgekdError at the end where a
     trial failed: an artifact that a gate refuses is a result, a run that broke is not.
     """
     folder = runs / study.name
+    remove_drafts(folder)
     ordered = trials(study, store, runs)
     taken = study_files.seconds(folder)
     broken: dict[str, str] = {}
     outcomes: list[Outcome] = []
     for trial, line in zip(ordered, outlook(ordered), strict=True):
         watcher.say(line)
-        outcome = _outcome(study, trial, store, folder, watcher, broken)
+        outcome = _outcome(study, trial, store, folder, watcher, broken, launch)
         if outcome.seconds is None:
             outcome = replace(outcome, seconds=taken.get(outcome.key))
         else:
@@ -45,14 +48,20 @@ def run(study: Study, store: Store, runs: Path, watcher: Watcher) -> Results:
 
 
 def _outcome(
-    study: Study, trial: Trial, store: Store, folder: Path, watcher: Watcher, broken: dict[str, str]
+    study: Study,
+    trial: Trial,
+    store: Store,
+    folder: Path,
+    watcher: Watcher,
+    broken: dict[str, str],
+    launch: Launch | None,
 ) -> Outcome:
     """Run a trial. `broken` holds why a step failed, by key: what shares it is not tried again, and told the same."""
     found = Outcome(trial.variant.name, trial.variant.labels, trial.seed, trial.key(study.measure))
     if reasons := [broken[key] for key in trial.keys if key in broken]:
         return replace(found, failed=reasons[0])
     try:
-        report = pipeline.attempt(trial.recipe, store, folder, watcher)
+        report = pipeline.attempt(trial.recipe, store, folder, watcher, launch=launch)
     except EdgekdError as error:
         watcher.say(f"  failed: {error.problem}")
         missing = next((key for key in trial.keys if key not in store), found.key)

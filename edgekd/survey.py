@@ -4,12 +4,13 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from edgekd.data_options import DataOptions
 from edgekd.errors import EdgekdError, nearest
+from edgekd.paths import expanded, is_there
 from edgekd.tables import Table, Tables, empty, from_files
 
+_TASKS = ("classification", "regression")
 _LABEL_NAMES = ("label", "labels", "target", "class", "category", "sentiment", "stars", "rating", "score")
 _MOST_LABELS = 50  # distinct values, above which words are taken for texts
 _FEW, _RARE = 200, 20  # rows in all, and of a label, that are few to learn from
@@ -39,11 +40,16 @@ def survey(source: str, text: Sequence[str] = (), label: str = "", task: str = "
 
     Raises EdgekdError where it cannot be read, a column is not there, or nothing in it looks like a text or a label.
     """
-    if not Path(source).expanduser().exists():
+    if not is_there(expanded(source)):
         raise EdgekdError(f"no such file or folder: {source}", "Name another: --data FILE.")
     options = DataOptions(source=source, text=tuple(text) or ("text",), label=label or "label")
     tables = from_files(options, 42)
     table = tables.train
+    if task and task not in _TASKS:
+        raise EdgekdError(f"no recipe is written for task '{task}'", nearest(task, _TASKS))
+    if len(table) < 2:
+        hint = "It needs a column of texts and one of labels, parted by ',' or by a tab in a .tsv."
+        raise EdgekdError(f"{source} has one column, '{next(iter(table), '')}'", hint)
     for name in (*text, *filter(None, [label])):
         if name not in table:
             raise EdgekdError(f"{source} has no column '{name}'", nearest(name, table))
@@ -64,6 +70,9 @@ def survey(source: str, text: Sequence[str] = (), label: str = "", task: str = "
     length = next((size for size in _LENGTHS if size >= tokens[int(0.98 * (len(tokens) - 1))]), _LENGTHS[-1])
     foreign = _foreign(table, text)
     advice = [*gaps, *_texts(tokens, length, foreign)]
+    if task == "classification" and len(counts) < 2:
+        problem = f"the only label is '{next(iter(counts))}', in column '{label}' of {source}"
+        raise EdgekdError(problem, "A classification needs two; or name another column: --label COLUMN.")
     if task == "classification":
         advice += _labels(counts)
     return Survey(
@@ -148,8 +157,6 @@ def _texts(tokens: Sequence[float], length: int, foreign: bool) -> Iterator[str]
 
 
 def _labels(counts: Counter[str]) -> Iterator[str]:
-    if len(counts) < 2:
-        yield f"the only label is '{next(iter(counts))}': a classification needs two."
     if rare := [f"'{name}' ({count})" for name, count in counts.items() if count < _RARE]:
         yield f"labels with few rows are hardly learnt: {', '.join(rare[:5])}{' ...' if len(rare) > 5 else ''}."
     if _uneven(counts):

@@ -19,6 +19,11 @@ def label(x: float, y: float, words: str, **attributes: object) -> str:
     return tag("text", escape(words), x=x, y=y, **attributes)
 
 
+def title(words: str) -> str:
+    """What a pointer that rests on an element is told, escaped."""
+    return tag("title", escape(words))
+
+
 def line(x1: float, y1: float, x2: float, y2: float, **attributes: object) -> str:
     return tag("line", x1=x1, y1=y1, x2=x2, y2=y2, **attributes)
 

@@ -11,9 +11,12 @@ from typing import Any
 
 from edgekd import yaml_marks
 from edgekd.errors import EdgekdError
+from edgekd.options import NAME_TOLD, is_name
 from edgekd.recipe import Recipe, Variants
 from edgekd.settings import Setting
 from edgekd.sweep_results import spoken
+
+_MOST = 100_000  # variants of a grid
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,9 @@ class Sweep:
                     f"Search in it: --search 20, or name some: --grid {axis.field}={axis.low},{axis.high}.",
                 )
         values = [axis.values for axis in self.axes if isinstance(axis, Choice)]
+        if (count := math.prod(map(len, values))) > _MOST:
+            hint = f"Up to {_MOST:,} are tried. Leave values out, or search among them: --search 20."
+            raise EdgekdError(f"the grid has {count:,} variants", hint)
         for number, found in enumerate(itertools.product(*values), start=1):
             yield Variant(number, dict(zip((axis.field for axis in self.axes), found, strict=True)))
 
@@ -85,18 +91,16 @@ class Sweep:
         """What is set for a variant, as on the command line."""
         return [*self.settings, *(f"{field}={_written(value)}" for field, value in variant.values.items())]
 
-    def recipe(self, variants: Variants, variant: Variant, timed: bool) -> Recipe:
-        """A variant's recipe, up to the step that is measured where nothing is timed.
-
-        Raises EdgekdError, which names the variant, where its values make none.
-        """
-        swept = [Setting(field, value, f"--grid {field}") for field, value in variant.values.items()]
+    def recipe(self, variants: Variants, variant: Variant) -> Recipe:
+        """A variant's whole recipe. Raises EdgekdError, which names the variant, where its values make none."""
+        ranges = {axis.field for axis in self.axes if isinstance(axis, Range)}
+        options = {field: "--range" if field in ranges else "--grid" for field in variant.values}
+        swept = [Setting(field, value, f"{options[field]} {field}") for field, value in variant.values.items()]
         try:
-            found = variants([*self.settings, *swept])
+            return variants([*self.settings, *swept])
         except EdgekdError as error:
             hint = f"{error.hint} (Variant {variant.number}: {variant.name}.)".lstrip()
             raise EdgekdError(error.problem, hint, error.where) from None
-        return found if timed else found.scoring(self.measure)
 
 
 def read(
@@ -124,8 +128,8 @@ def read(
     steps = [step.id for step in base.steps]
     if measure is not None and measure not in steps:
         raise EdgekdError(f"--measure: no step is called '{measure}'", f"Steps: {', '.join(steps)}.")
-    if name is not None and not re.fullmatch(r"[A-Za-z0-9_-]+", name):
-        raise EdgekdError(f"name {name!r} is not letters, digits, '_' and '-'", "It names a folder.")
+    if name is not None and not is_name(name):
+        raise EdgekdError(f"name {name!r} is not {NAME_TOLD}", "It names a folder.")
     return Sweep(name or f"{base.name}-sweep", path, tuple(settings), online, tuple(axes), base, measure or steps[-1])
 
 

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from edgekd import sweep_picture
+from edgekd.decoding import json_object
 from edgekd.errors import EdgekdError
+from edgekd.plain import marked_down
 from edgekd.report_files import row
 from edgekd.store import write_text
 from edgekd.sweep_results import Outcome, Results, places, spoken
@@ -16,10 +18,10 @@ JSON, MARKDOWN, PICTURE = "sweep.json", "sweep.md", "sweep.svg"
 
 
 def write(results: Results, folder: Path) -> None:
-    front = [outcome.number for outcome in results.front()]
+    front = [outcome.number for outcome in results.front]
     if picture := sweep_picture.svg(results):
         write_text(folder / PICTURE, picture)
-    write_text(folder / MARKDOWN, markdown(results))
+    write_text(folder / MARKDOWN, markdown(results, bool(picture)))
     write_text(folder / JSON, json.dumps({**asdict(results), "front": front}, indent=1, ensure_ascii=False) + "\n")
 
 
@@ -29,8 +31,10 @@ def is_sweep(folder: Path) -> bool:
 
 def runs(folder: Path) -> list[Path]:
     """The folders of a sweep's variants that have a report. Raises EdgekdError where none has one."""
-    numbers = [outcome["number"] for outcome in json.loads((folder / JSON).read_text())["outcomes"]]
-    found = [folder / f"{number:04d}" for number in numbers]
+    try:
+        found = [folder / f"{outcome['number']:04d}" for outcome in json_object(folder / JSON)["outcomes"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise EdgekdError(f"{folder / JSON} cannot be read: {error}", "Run the sweep: its command goes on.") from None
     found = [each for each in found if (each / "report.json").is_file()]
     if not found:
         raise EdgekdError(f"no variant of {folder} has a report", "Run the sweep: its command goes on.")
@@ -39,14 +43,14 @@ def runs(folder: Path) -> list[Path]:
 
 def table(results: Results) -> tuple[list[str], list[list[str]]]:
     """Header and rows: a variant a row, those on the front first, then by score."""
-    front = {outcome.number for outcome in results.front()}
+    front = {outcome.number for outcome in results.front}
     fields = list(results.outcomes[0].values) if results.outcomes else []
     header = ["variant", *fields, results.metric, *(["p50 ms"] if "p50" in results.objectives else []), "MB", ""]
     ordered = sorted(results.outcomes, key=lambda one: (one.number not in front, one.score is None, -(one.score or 0)))
     return header, [_cells(one, results, one.number in front) for one in ordered]
 
 
-def markdown(results: Results) -> str:
+def markdown(results: Results, pictured: bool) -> str:
     done = len(results.outcomes)
     lines = [f"# {results.name}", ""]
     lines += [
@@ -61,7 +65,7 @@ def markdown(results: Results) -> str:
         lines += [f"The hub was not used: overrides of the recipe's offline block applied to {applied}.", ""]
     header, rows = table(results)
     lines += [row(header), row(["---"] * len(header)), *map(row, rows), ""]
-    lines += [f"![{results.name}]({PICTURE})", ""]
+    lines += [f"![{results.name}]({PICTURE})", ""] if pictured else []
     devices = sorted({outcome.device for outcome in results.outcomes if outcome.device})
     if devices:
         lines += [f"Timed on {', '.join(devices)}, one variant after another, while nothing was made.", ""]
@@ -82,7 +86,7 @@ def markdown(results: Results) -> str:
     if notes := _notes(results.outcomes):
         lines += ["## Notes", "", *notes, ""]
     data = ", ".join(f"{name} {value}" for name, value in results.data.items())
-    return "\n".join([*lines, "## Data", "", data, ""])
+    return "\n".join(map(marked_down, [*lines, "## Data", "", data, ""]))
 
 
 def _cells(outcome: Outcome, results: Results, best: bool) -> list[str]:

@@ -17,7 +17,7 @@ def svg(results: Results) -> str:
     """A panel for each objective beside the score, or "" where fewer than two variants have both. A dot's number is
     the variant's; only those on the front have one where there are many.
     """
-    front = {outcome.number for outcome in results.front()}
+    front = {outcome.number for outcome in results.front}
     few = len(results.outcomes) <= _NAMED
     named = {str(outcome.number) for outcome in results.outcomes if few or outcome.number in front}
     panels = []

@@ -21,7 +21,6 @@ class Node:
 
     key: str
     step: str
-    stage: str
     trains: bool
     parents: tuple[str, ...]
     variant: Variant
@@ -59,7 +58,7 @@ class Planner:
         cached: set[str] = set()
         keys: dict[int, dict[str, str]] = {}
         for variant in variants:
-            recipe = self._sweep.recipe(self._variants, variant, timed=False)
+            recipe = self._sweep.recipe(self._variants, variant).scoring(self._sweep.measure)
             with placed(recipe):
                 data = self._read(recipe.data, recipe.seed)
             of_steps = keys[variant.number] = {}
@@ -72,7 +71,7 @@ class Planner:
                     continue
                 parents = [of_steps[source] for source in step.sources]
                 made = tuple(parent for parent in parents if parent in nodes)
-                nodes[key] = Node(key, step.id, step.stage.name(), type(step.stage).trains, made, variant)
+                nodes[key] = Node(key, step.id, type(step.stage).trains, made, variant)
         return Plan(tuple(nodes.values()), keys, frozenset(cached))
 
     def _read(self, options: Any, seed: int) -> Data:

@@ -5,6 +5,7 @@ import operator
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 Objective = Literal["score", "p50", "size"]
@@ -36,7 +37,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Results:
-    """The variants so far, of `variants` in all; None: a search that names no end.
+    """The variants so far, of `variants` in all.
 
     `steps` are those of all variants together, `distinct` the different ones among them, `cached` of these were there
     before; `made` is where, and in how many seconds, each of the others was made, by step and key.
@@ -60,6 +61,7 @@ class Results:
     made: tuple[Mapping[str, Any], ...] = ()
     importance: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
+    @cached_property
     def front(self) -> list[Outcome]:
         """The variants that none beats in every objective (Pareto), by number."""
         whole: dict[tuple[float, ...], list[Outcome]] = {}  # by gains, so that more is better in each

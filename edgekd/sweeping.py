@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from edgekd import __version__, pipeline, sweep_files
-from edgekd.assess import Watcher
+from edgekd.assess import Silent, Watcher
 from edgekd.data import Data
 from edgekd.errors import EdgekdError
 from edgekd.executor import Executor, Made
+from edgekd.launching import Command
 from edgekd.recipe import Recipe, Variants
-from edgekd.store import Store
+from edgekd.store import Store, remove_drafts
 from edgekd.sweep import Sweep, Variant
 from edgekd.sweep_plan import Node, Plan, Planner
 from edgekd.sweep_results import Objective, Outcome, Results, importance
@@ -33,12 +34,16 @@ class Runner:
         objectives: tuple[Objective, ...],
         variants: int,
         watcher: Watcher,
+        launch: str = "",
     ) -> None:
+        """`launch` is the command by which trainings take several processes, wherever they run."""
         self.sweep, self.store, self.runs = sweep, store, runs
         self.executor, self.objectives, self.watcher = executor, objectives, watcher
+        self._launch = launch
         self._planner, self._recipes = Planner(sweep, store), Variants(sweep.path, sweep.online)
         self._variants, self._keys, self._cached = variants, set[str](), set[str]()
         self._steps, self._made = 0, list[dict[str, Any]]()
+        self._data = Data(sweep.base.data, sweep.base.seed)
         self.outcomes: list[Outcome] = []
         self._written = 0.0
 
@@ -51,6 +56,7 @@ class Runner:
 
         Raises EdgekdError where one of them makes no recipe, or the executor cannot work.
         """
+        remove_drafts(self.folder)
         plan = self._planner(variants)
         self._count(plan)
         self.watcher.say(told(plan, len(variants)))
@@ -74,8 +80,7 @@ class Runner:
         return results
 
     def results(self, weights: dict[str, dict[str, float]] | None = None) -> Results:
-        base = self.sweep.base
-        data = Data(base.data, base.seed)
+        base, data = self.sweep.base, self._data
         return Results(
             name=self.sweep.name,
             when=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -125,7 +130,8 @@ class Runner:
             "name": self.sweep.name,
             "step": node.step,
             "key": node.key,
-            "store": str(self.store.root.absolute()),
+            "launch": self._launch,
+            "store": self.store.place,
             "runs": str(self.runs.absolute()),
         }
 
@@ -136,7 +142,10 @@ class Runner:
         if reasons:
             return replace(found, failed=reasons[0])
         try:
-            report = pipeline.attempt(self._recipe(variant), self.store, self.runs, self.watcher)
+            launch = Command.read(self._launch) if self._launch else None
+            # Where nothing is timed there is nothing left to do but read.
+            watcher = self.watcher if "p50" in self.objectives else Silent()
+            report = pipeline.attempt(self._recipe(variant), self.store, self.runs, watcher, launch=launch)
         except EdgekdError as error:
             self.watcher.say(f"  failed: {error.problem}")
             return replace(found, failed=str(error))
@@ -153,10 +162,11 @@ class Runner:
 
     def _recipe(self, variant: Variant) -> Recipe:
         """As it is measured: up to the step that is, and timed where that is an objective."""
-        whole = self.sweep.recipe(self._recipes, variant, timed=True)
-        needed = {step.id for step in whole.scoring(self.sweep.measure).steps}
-        steps = tuple(step for step in whole.steps if step.id in needed)
-        found = replace(whole, steps=steps) if "p50" in self.objectives else whole.scoring(self.sweep.measure)
+        whole = self.sweep.recipe(self._recipes, variant)
+        found = whole.scoring(self.sweep.measure)
+        if "p50" in self.objectives:
+            needed = {step.id for step in found.steps}
+            found = replace(whole, steps=tuple(step for step in whole.steps if step.id in needed))
         return replace(found, name=f"{self.sweep.name}/{variant.folder}")
 
 

@@ -1,22 +1,31 @@
 """Reading rows: files by the library `datasets`, and data sets of the Hugging Face hub, as columns of cells."""
 
 import csv
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgekd import columns, delimited, receipts
+from edgekd import columns, delimited, json_lines, receipts
 from edgekd.data_options import SUFFIXES, DataOptions
+from edgekd.decoding import decoded
 from edgekd.errors import EdgekdError, nearest
+from edgekd.paths import expanded, is_file, is_there
 from edgekd.task import TASKS
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
+_MOST_COLUMNS = 10_000
 Table = Mapping[str, list[Any]]
 # Reader of `datasets` by the file's ending.
 _READERS = {".csv": "csv", ".tsv": "csv", ".jsonl": "json", ".json": "json", ".parquet": "parquet"}
+_FORMS = {
+    "csv": "Check the file's form, 'columns' and 'quoting'.",
+    "json": "It holds a list of objects, or an object a line.",
+    "parquet": "Was it copied whole? Write it again.",
+}
 # Names under which a folder keeps a split, most usual first.
 _STEMS = {"train": ("train", "training"), "dev": ("dev", "validation", "valid", "eval", "test")}
 
@@ -59,7 +68,7 @@ class Tables:
             if not table[columns[0]]:
                 raise EdgekdError(f"{role} has no rows", "Name a source with rows.", self.place(role, -1))
             for column in columns:
-                missing = next((row for row, cell in enumerate(table[column]) if cell is None or cell != cell), None)
+                missing = next((row for row, cell in enumerate(table[column]) if empty(cell)), None)
                 if missing is not None:
                     where = self.place(role, missing)
                     raise EdgekdError(f"column '{column}' has no value", _FILL_IN, where)
@@ -81,6 +90,10 @@ def check_columns(told: str, known: Iterable[str], options: DataOptions) -> None
         if column not in names:
             hint = f"{nearest(column, names)} Set data.{path[0]}.".strip()
             raise EdgekdError(f"{told} has no column '{column}'", hint, path=("data", *path))
+        if names.count(column) > 1:
+            raise EdgekdError(
+                f"{told} has column '{column}' twice", "Give each a name of its own.", path=("data", *path)
+            )
 
 
 def check_headers(options: DataOptions) -> bool:
@@ -88,7 +101,14 @@ def check_headers(options: DataOptions) -> bool:
     files = find(options).values()
     delimiting = [file for file in files if _reader(file) == "csv"]
     for file in delimiting:
-        check_columns(str(file), delimited.header(file, _delimited(file, options)), options)
+        header = delimited.header(file, _delimited(file, options))
+        if len(header) == 1 and not options.columns:
+            hint = "Part columns by ',' or ';', or by a tab in a .tsv."
+            raise EdgekdError(f"{file} has one column, '{header[0]}'", hint, path=_SOURCE)
+        if len(header) > _MOST_COLUMNS:
+            hint = "Is each row on a line of its own? Leave out what is not read."
+            raise EdgekdError(f"{file} has {len(header):,} columns", hint, path=_SOURCE)
+        check_columns(str(file), header, options)
     return len(delimiting) == len(files)
 
 
@@ -142,8 +162,8 @@ def from_files(options: DataOptions, seed: int) -> Tables:
 
 def find(options: DataOptions) -> dict[str, Path]:
     """role -> file of a local source; no 'dev' where one file holds all rows."""
-    root = Path(options.source).expanduser()
-    if not root.exists():
+    root = expanded(options.source)
+    if not is_there(root):
         seen = "" if root.is_absolute() else f", seen from {Path.cwd()}"
         raise EdgekdError(f"no such file or folder: {root}{seen}", "Set data.source.", path=_SOURCE)
     if root.is_file():
@@ -152,11 +172,11 @@ def find(options: DataOptions) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for role, wanted in (("train", options.splits.train), ("dev", options.splits.dev)):
         names = [f"{stem}{suffix}" for stem in ((wanted,) if wanted else _STEMS[role]) for suffix in SUFFIXES]
-        file = next((root / name for name in names if (root / name).is_file()), None)
+        file = next((root / name for name in names if is_file(root / name)), None)
         if file is not None:
             found[role] = file
         elif wanted:
-            there = [entry.stem for entry in root.iterdir() if entry.suffix in SUFFIXES]
+            there = {entry.stem for entry in root.iterdir() if entry.suffix in SUFFIXES}
             path = ("data", "splits", role)
             raise EdgekdError(f"{root} holds no split '{wanted}'", nearest(wanted, there), path=path)
     if "train" not in found:
@@ -177,23 +197,8 @@ def checked_bytes(file: Path) -> bytes:
     if not content.strip():
         raise EdgekdError("the file is empty", "Name a file with rows.", str(file))
     if file.suffix != ".parquet":
-        decoded(file, content)
+        decoded(content, str(file))
     return content
-
-
-def decoded(file: Path, content: bytes) -> str:
-    """A text file's bytes as text. Raises EdgekdError with line and column where they are not UTF-8."""
-    try:
-        return content.decode()
-    except UnicodeDecodeError as error:
-        offset = error.start
-    line = content.count(b"\n", 0, offset) + 1
-    column = offset - (content.rfind(b"\n", 0, offset) + 1) + 1
-    raise EdgekdError(
-        f"byte 0x{content[offset]:02x} is not UTF-8",
-        f"Convert it: iconv -f WINDOWS-1252 -t UTF-8 {file.name} > utf8_{file.name}",
-        f"{file}:{line}:{column}",
-    )
 
 
 def _hold_out(table: Table, share: float, seed: int) -> tuple[dict[str, dict[str, list[Any]]], dict[str, list[int]]]:
@@ -201,8 +206,10 @@ def _hold_out(table: Table, share: float, seed: int) -> tuple[dict[str, dict[str
     import numpy as np
 
     rows = len(next(iter(table.values()), []))
+    if rows == 1:
+        raise EdgekdError("one row: none would be left to score", "Add rows, or a dev file beside it.", path=_SOURCE)
     order = np.random.default_rng(seed).permutation(rows)
-    cut = max(1, round(rows * share)) if rows > 1 else 0
+    cut = max(1, round(rows * share)) if rows else 0
     kept = {"dev": np.sort(order[:cut]).tolist(), "train": np.sort(order[cut:]).tolist()}
     parts = {
         role: {name: [cells[row] for row in chosen] for name, cells in table.items()} for role, chosen in kept.items()
@@ -256,10 +263,13 @@ def _load(file: Path, options: DataOptions) -> "Dataset":
     try:
         table: Dataset = getattr(datasets.Dataset, f"from_{kind}")(str(file), keep_in_memory=True, **settings)
     except Exception as error:  # pandas, pyarrow and datasets each raise their own
-        if "corresponds to no data" in str(error):
+        cause = " ".join(str(error.__cause__ or error).split())
+        if "corresponds to no data" in str(error) or "BatchSize must be greater than 0" in cause:
             raise EdgekdError("the file has no rows", "Name a file with rows.", str(file)) from None
-        cause = error.__cause__ or error
-        raise EdgekdError(
-            f"cannot be read as {kind}: {cause}", "Check the file's form, 'columns' and 'quoting'.", str(file)
-        ) from None
+        if file.suffix == ".jsonl":
+            json_lines.check(file)
+        if never := re.search(r"EOF inside string starting at row (\d+)", cause):
+            hint = "Close it, or set data.quoting: none, where quotation marks are text."
+            raise EdgekdError("a quotation mark is never closed", hint, f"{file}:{int(never[1]) + 1}") from None
+        raise EdgekdError(f"cannot be read as {kind}: {cause}", _FORMS[kind], str(file)) from None
     return table

@@ -58,6 +58,13 @@ class Task(ABC):
         `indexed`: the label may be a label's number. Raises EdgekdError where it is no label.
         """
 
+    def texts(self, cells: Sequence[Any]) -> tuple[str, ...]:
+        """A row's text cells as texts. Raises EdgekdError for one that holds several values."""
+        for cell in cells:
+            if isinstance(cell, (list, dict)):
+                raise EdgekdError(f"a {'list' if isinstance(cell, list) else 'mapping'} is no text", "Give a string.")
+        return tuple(map(str, cells))
+
     def words(self, text: str) -> "list[Span] | None":
         """The positions of a row of this text; None: it has one."""
         return None

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Self
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -16,9 +17,11 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 from edgekd import compare_files, report_files, study_files, sweep_files, sweep_results
 from edgekd.comparing import Pair
+from edgekd.plain import plain
 from edgekd.report import Report
 from edgekd.study_results import Results
 
@@ -31,9 +34,12 @@ class Terminal:
     def __init__(self) -> None:
         # A pipe has no width of its own: its tables are not cut.
         width = None if sys.stdout.isatty() else 160
-        self._console = Console(file=sys.stdout, highlight=False, soft_wrap=True, width=width)
+        # No markup: what a device or a column is called is shown as it is.
+        self._console = Console(
+            file=sys.stdout, highlight=False, markup=False, emoji=False, soft_wrap=True, width=width
+        )
         columns = (
-            TextColumn("  {task.description:24}"),
+            TextColumn("  {task.description:24}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
@@ -51,12 +57,12 @@ class Terminal:
 
     def say(self, text: str) -> None:
         self._drop()
-        self._console.print(text, markup=False)
+        self._console.print(plain(text), markup=False)
 
     def progress(self, label: str, done: float, total: float) -> None:
         if self._bar is None or self._bar[0] != label:
             self._drop()
-            self._bar = (label, self._bars.add_task(label, total=total or None))
+            self._bar = (label, self._bars.add_task(escape(plain(label)), total=total or None))
         self._bars.update(self._bar[1], completed=done, total=total or None)
         if total and done >= total:
             self._drop()
@@ -114,9 +120,9 @@ class Terminal:
     def _table(self, header: Sequence[str], rows: Sequence[Sequence[str]], left: Container[str]) -> None:
         shown = Table(box=None, pad_edge=False)
         for name in header:
-            shown.add_column(name, justify="left" if name in left else "right", no_wrap=True)
+            shown.add_column(Text(plain(name)), justify="left" if name in left else "right", no_wrap=True)
         for row in rows:
-            shown.add_row(*row)
+            shown.add_row(*map(Text, map(plain, row)))
         self._drop()
         self._console.print(shown)
 

@@ -1,13 +1,16 @@
 """Sentences as token ids: the Rust tokenizer of an artifact, ragged rows, padded batches, batches of similar length."""
 
+import math
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgekd.artifact import TOKENIZER
 from edgekd.dictionary import Matcher, features
+from edgekd.errors import EdgekdError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -84,13 +87,29 @@ def pad_rows(ids: Any, types: Any, rows: Sequence[int], pad_id: int = 0) -> "dic
 
 
 def load_tokenizer(path: Path, max_length: int) -> Any:
-    """The Rust tokenizer of a tokenizer.json, set to cut and not to pad."""
+    """The Rust tokenizer of a tokenizer.json, set to cut and not to pad. Raises EdgekdError where it is none."""
     from tokenizers import Tokenizer
 
-    tokenizer = Tokenizer.from_file(str(path / TOKENIZER if path.is_dir() else path))
-    tokenizer.enable_truncation(max_length)
-    tokenizer.no_padding()
+    file = path / TOKENIZER if path.is_dir() else path
+    with _sound(f"{file} cannot be read"):
+        tokenizer = Tokenizer.from_file(str(file))
+        tokenizer.enable_truncation(max_length)
+        tokenizer.no_padding()
     return tokenizer
+
+
+_ITS_OWN = "Is it the tokenizer.json that came with the model?"
+
+
+@contextmanager
+def _sound(problem: str) -> Iterator[None]:
+    """What the library raises for a broken file, a panic of Rust's included, which is no Exception."""
+    try:
+        yield
+    except BaseException as error:
+        if isinstance(error, Exception) or type(error).__name__ == "PanicException":
+            raise EdgekdError(f"{problem}: {error}", _ITS_OWN) from None
+        raise
 
 
 def encode(
@@ -102,18 +121,29 @@ def encode(
     """
     import numpy as np
 
-    rows = tokenizer.encode_batch([row[0] if len(row) == 1 else tuple(row) for row in texts])
-    words = [cut(text[0]) if cut else None for text in texts]
-    places = [
-        _places(row, text[0], spans) for row, text, spans in zip(rows, texts, words, strict=True) if spans is not None
-    ]
+    with _sound("the tokenizer is broken"):
+        rows = tokenizer.encode_batch([row[0] if len(row) == 1 else tuple(row) for row in texts])
+    most, longest = (tokenizer.truncation or {}).get("max_length", math.inf), max((len(row) for row in rows), default=0)
+    if longest > most:
+        raise EdgekdError(f"the tokenizer is broken: it cuts at {most} tokens and gives {longest}", _ITS_OWN)
+    firsts = [text[0] for text in texts]
+    words = [spans for spans in map(cut, firsts) if spans is not None] if cut else []
+    places = [_places(*row) for row in zip(rows, firsts, words, strict=True)] if words else []
+    matches = [_matches(matcher, *row) for row in zip(firsts, words, places, strict=True)] if matcher else None
     return Encoded(
         [np.array(row.ids, dtype=np.int64) for row in rows],
         [np.array(row.type_ids, dtype=np.int64) for row in rows],
         [np.array(row, dtype=np.int64) for row in places] if places else None,
-        [matcher(text[0], spans or []) for text, spans in zip(texts, words, strict=True)] if matcher else None,
+        matches,
         len(matcher.kinds) if matcher else 0,
     )
+
+
+def _matches(matcher: Matcher, text: str, words: "list[Span]", places: list[int]) -> "Matches":
+    """Those of the words that the model reads: nobody waits for what stands where a long text was cut."""
+    ends = [end for (_, end), token in zip(words, places, strict=True) if token >= 0]
+    end = ends[-1] + matcher.reach if ends else 0
+    return matcher(text[:end], [span for span in words if span[1] <= end])
 
 
 def _places(row: Any, text: str, words: "list[Span]") -> list[int]:

@@ -26,7 +26,7 @@ def validated(kind: type[O], raw: Any, marks: Marks, at: tuple[str, ...]) -> O:
         found = max(same, key=lambda other: (other["type"] == "extra_forbidden", len(other["loc"])))
         # Of the branches of a union pydantic names each; the path in the file is the part that the file has.
         path: tuple[int | str, ...] = ()
-        for part in found["loc"]:
+        for part in (*found["loc"], *getattr(found.get("ctx", {}).get("error"), "path", ())):
             path = (*path, part) if not marks or (*at, *path, part) in marks else path
         where = marks.get((*at, *path)) or marks.get(at, "")
         field = ".".join(map(str, (*at[2:], *path))) if at[:1] == ("steps",) else ".".join(map(str, (*at, *path)))
@@ -44,7 +44,9 @@ def _explained(kind: type[Options], found: Any, path: tuple[Any, ...], field: st
             return EdgekdError(f"unknown field '{field or last}'", nearest(last, names), where)
         case "missing":
             return EdgekdError(
-                f"field '{'.'.join(filter(None, [field, last]))}' is missing", "Add it; see edgekd explain.", where
+                f"field '{'.'.join(filter(None, [field, last]))}' is missing",
+                f"Add it. {_described(kind, (*path, last))}",
+                where,
             )
         case "literal_error":
             choice = [part.strip(" '") for part in found["ctx"]["expected"].replace(" or ", ", ").split(",")]
@@ -53,10 +55,28 @@ def _explained(kind: type[Options], found: Any, path: tuple[Any, ...], field: st
             )
         case "value_error":
             problem, _, hint = str(found["ctx"]["error"]).partition(". ")
-            return EdgekdError(f"{field}: {problem}" if field else problem, hint, where)
+            return EdgekdError(f"{field}: {problem}" if field else problem, hint or _described(kind, path), where)
+        case "model_type" | "model_attributes_type" | "dict_type":
+            return EdgekdError(f"field '{field}' is a mapping of fields", _described(kind, path), where)
+        case "tuple_type" | "list_type":
+            return EdgekdError(f"field '{field}' is a list, such as [a, b]", _described(kind, path), where)
     given = found["input"]
+    told = f"{found['msg'][:1].lower()}{found['msg'][1:]}".replace("tuple", "the list").replace(" after validation", "")
     shown = f" (given: {given!r})" if not isinstance(given, (dict, list)) else ""
-    return EdgekdError(f"field '{field}': {found['msg'][:1].lower()}{found['msg'][1:]}{shown}", "", where)
+    hint = _described(kind, path)
+    if found["type"] == "string_type" and isinstance(given, (bool, int, float)):
+        hint = f"Put quotation marks around it. {hint}"
+    return EdgekdError(f"field '{field}': {told}{shown}", hint, where)
+
+
+def _described(kind: type[Options], path: tuple[Any, ...]) -> str:
+    """What the field is, in its own words."""
+    for end in range(len(path), 0, -1):
+        owner, name = _options_at(kind, path[: end - 1]), path[end - 1]
+        for key, field in owner.model_fields.items():
+            if (field.alias or key) == name and field.description:
+                return f"{name}: {field.description}."
+    return f"Fields: {', '.join(field.alias or key for key, field in kind.model_fields.items())}."
 
 
 def _options_at(kind: type[Options], path: tuple[Any, ...]) -> type[Options]:

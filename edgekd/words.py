@@ -14,12 +14,12 @@ _CHARACTER = (
     "[\u3000-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uff0f\uff1a-\uff20\U00020000-\U0002fa1f]"
 )
 _PART = re.compile(f"{_CHARACTER}|(?:(?!{_CHARACTER})\\S)+")
-_ENDS = re.compile(r"""(?P<open>[(\[{<"“‘«¿¡]*)(?P<word>.*?)(?P<close>[.,;:!?)\]}>"”’»…]*)""", re.DOTALL)
+_OPEN, _CLOSE = '([{<"“‘«¿¡', '.,;:!?)]}>"”’»…'
 
 
 def spans(text: str) -> list[Span]:
     """Where each word begins and ends, in characters."""
-    return [span for part in _PART.finditer(text) if not part[0].isspace() for span in _peeled(part)]
+    return [span for part in _PART.finditer(text) if not part[0].isspace() for span in _peeled(part[0], part.start())]
 
 
 def joined(words: Sequence[str]) -> str:
@@ -28,13 +28,13 @@ def joined(words: Sequence[str]) -> str:
     return ("" if 2 * alone > len(words) else " ").join(words)
 
 
-def _peeled(part: "re.Match[str]") -> Iterator[Span]:
-    ends = _ENDS.fullmatch(part[0])
-    assert ends is not None
-    if not ends["word"]:  # nothing but punctuation
-        yield part.span()
+def _peeled(part: str, at: int) -> Iterator[Span]:
+    # By strip, whose time is the text's length: a regular expression tries each run of dots inside a word again.
+    start = len(part) - len(part.lstrip(_OPEN))
+    end = len(part.rstrip(_CLOSE))
+    if end <= start:  # nothing but punctuation
+        yield at, at + len(part)
         return
-    for name in ("open", "word", "close"):
-        start, end = ends.span(name)
-        if start < end:
-            yield part.start() + start, part.start() + end
+    for first, last in ((0, start), (start, end), (end, len(part))):
+        if first < last:
+            yield at + first, at + last

@@ -6,7 +6,7 @@ standard input is closed, and when the job's deadline has passed.
 A job: {"do": "score" | "time" | "profile" | "probe" | "hold", "deadline": S, ...}
     score  "artifact": FOLDER, "runtime": NAME, "threads": N, "inputs": FILE.npz, "longest": FILE.npz, "outputs":
            FILE.npy   writes the outputs of all rows, one row after another: (rows, outputs) or, of a model that
-           answers for each token, (tokens, outputs); says memory and precision
+           answers for each token, (tokens, outputs); says memory and precision, and keeps the file until it ends
     time   the first four, and "cores": "all" | "big", "batch": N, "runs": N, "skip": N, "min_s": S, "max_s": S,
            "warmup_s": S, "watch_s": S, "texts": [...], "max_start_c": C | null   says the seconds of each from row
            SKIP, and the machine's state before, after, and every watch_s seconds
@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from edgekd import machine, state
 from edgekd.engine import Engine
 from edgekd.errors import EdgekdError
-from edgekd.records import asked, end_after, say, say_error
+from edgekd.records import asked, end_after, lend, say, say_error, wait
 from edgekd.resident import peak
 from edgekd.runtime import RUNTIMES, EngineDevice, Executable, installed
 
@@ -80,8 +80,7 @@ def _hold(job: dict[str, Any]) -> None:
         lock.write(job["holder"])
         lock.flush()
         say("held")
-        while True:  # until standard input is closed
-            time.sleep(3600)
+        wait()
 
 
 def _measure(job: dict[str, Any]) -> None:
@@ -106,6 +105,7 @@ def _measure(job: dict[str, Any]) -> None:
             facts["padding"] = _score(job, executable, _rows(job["inputs"]))
             libraries = installed(RUNTIMES.get(job["runtime"]).libraries)
             say("facts", **facts, precision=executable.precision(rows[0]), libraries=libraries)
+            wait()  # the outputs are not fetched yet
         else:
             _time(job, executable, [_repeated(row, job["batch"]) for row in rows])
     say("end", version=VERSION)
@@ -116,6 +116,7 @@ def _score(job: dict[str, Any], executable: Executable, rows: list[dict[str, NDA
 
     Returns the largest difference that padding makes to an output: a mask that is wrong shows nowhere else.
     """
+    lend(job["outputs"])
     logits, reused = [], _Reused(executable)
     for row in rows:
         logits.append(reused.run(row)["logits"][0].copy())
@@ -168,16 +169,7 @@ def _settle(job: dict[str, Any]) -> None:
 
 def _time(job: dict[str, Any], executable: Executable, rows: list[dict[str, NDArray[Any]]]) -> None:
     start = time.perf_counter()
-    try:
-        executable.run(rows[0])
-    except EdgekdError:
-        raise
-    except Exception as error:  # the runtimes' errors share no base class
-        batch, length = rows[0]["input_ids"].shape
-        raise EdgekdError(
-            f"{job['runtime']} does not run {batch} x {length} tokens: {str(error).strip().splitlines()[0][:200]}",
-            "The model's table of positions may be shorter, or the device's memory too small: time a smaller shape.",
-        ) from None
+    executable.run(rows[0])
     say("first", seconds=time.perf_counter() - start)
     warm = time.perf_counter() + job["warmup_s"]
     position = 0
@@ -189,7 +181,8 @@ def _time(job: dict[str, Any], executable: Executable, rows: list[dict[str, NDAr
     states = [_now(0)]
     begun, busy = time.perf_counter(), time.process_time()
     enough, stop, watch = (begun + job[name] for name in ("min_s", "max_s", "watch_s"))
-    while (len(samples) < job["runs"] or time.perf_counter() < enough) and time.perf_counter() < stop:
+    # One at least, however short the time.
+    while not samples or ((len(samples) < job["runs"] or time.perf_counter() < enough) and time.perf_counter() < stop):
         if time.perf_counter() > watch:
             states.append(_now(len(samples)))
             watch = time.perf_counter() + job["watch_s"]

@@ -234,7 +234,7 @@ def test_a_model_without_a_trained_head_is_not_used(encoder: Path, tmp_path: Pat
     assert facts["candidates"].startswith(
         f"{plain_facts['candidates']} ({encoder.name} is no masked language model: no trained masked-LM head (cls."
     )
-    with pytest.raises(EdgekdError, match="cannot be loaded as a masked language model"):
+    with pytest.raises(EdgekdError, match="cannot be loaded as an encoder"):
         MaskedLM(tmp_path, ALLOWED)
 
 

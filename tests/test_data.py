@@ -96,7 +96,7 @@ def test_regression_on_pairs(tmp_path: Path) -> None:
         (b"sentence,label\nx,a\ny,\nz,b\n", {}, r"train.csv:3: column 'label' has no value"),
         (b"sentence,label\nx,1\ny,two\nz,3\n", {"task": "regression"}, r"train.csv:3: 'two' is not a finite number"),
         (b"sentence,label\nx,a\ny,b\nz, a comma,a\n", {}, r"train.csv:4: 3 cells in this row, 2 columns"),
-        (b'sentence,label\nx,a\n"y,b\nz,a\n', {}, "cannot be read as csv"),
+        (b'sentence,label\nx,a\n"y,b\nz,a\n', {}, r"train.csv:3: a quotation mark is never closed"),
         (b"sentence,label\n" + b"".join(b"x,%d\n" % row for row in range(100)), {}, "99 labels in 99 rows"),
     ],
 )

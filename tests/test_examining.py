@@ -99,3 +99,18 @@ def test_a_sample_of_texts_has_the_entity_score_that_seqeval_gives_it() -> None:
             assert counted(rows) == pytest.approx(score(ours, theirs)) == gathered(rows), (metric, rows)
     low, high = examining.interval(examining.redrawn(task.sampler("f1", logits, targets, labels, ends), 40)) or (0, 0)
     assert 0 < low < task.metrics["f1"](*tags) < high < 1
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_a_sample_of_answers_has_the_score_that_scikit_learn_gives_it(count: int) -> None:
+    task, labels = TASKS.get("classification")(), tuple("abcd"[:count])
+    draw = np.random.default_rng(5)
+    targets, logits = draw.integers(0, count, 60), draw.normal(size=(60, count))
+    logits[np.arange(60), targets] += 0.5
+    ends = np.arange(60) + 1
+    samples = [np.arange(60), *draw.integers(0, 60, (20, 60)), *draw.integers(0, 60, (20, 3)), np.array([7])]
+    for metric in task.metrics:
+        counted = task.sampler(metric, logits, targets, labels, ends)
+        gathered = Task.sampler(task, metric, logits, targets, labels, ends)
+        for rows in samples:
+            assert counted(rows) == pytest.approx(gathered(rows), abs=1e-12), (metric, rows)

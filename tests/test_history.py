@@ -82,3 +82,26 @@ def test_from_python(ran: Ran) -> None:
         model.predict(["the cat"])
     with pytest.raises(ImportError):
         from edgekd import nothing  # type: ignore[attr-defined] # noqa: F401
+
+
+def test_a_store_is_read_whole(
+    edgekd: Callable[..., tuple[int, str, str]], copied: tuple[Path, Store], tmp_path: Path
+) -> None:
+    runs, _ = copied
+    code, out, _ = edgekd("verify", "--runs", runs)
+    assert code == 0 and out.startswith("4 artifacts, ") and out.endswith("every file is what was made\n")
+    model = runs / "small" / "onnx" / "model.onnx"
+    spoilt = bytearray(model.read_bytes())
+    spoilt[len(spoilt) // 2] ^= 1  # one bit, of the same size
+    model.write_bytes(spoilt)
+    code, out, err = edgekd("verify", "--runs", runs)
+    assert code == 1 and "1 of 4 artifacts are damaged" in err
+    assert "model.onnx is not the file that was recorded" in out and f"rm -r {model.parent.resolve()}" in out
+    assert edgekd("verify", runs / "small" / "teacher")[0] == 0
+    assert edgekd("verify", runs / "small" / "onnx")[0] == 1
+    code, out, err = edgekd("verify", tmp_path)
+    assert code == 1 and "is no artifact" in out
+    assert edgekd("verify", "--runs", tmp_path / "empty")[:2] == (
+        0,
+        "0 artifacts, 0.0 MB: every file is what was made\n",
+    )

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -132,9 +133,8 @@ def test_pretrained_names(tmp_path: Path, encoder: Path, monkeypatch: pytest.Mon
     with pytest.raises(EdgekdError, match="names no pretrained model"):
         hub.fingerprint("a b/c")
     package = tmp_path / "carrier" / "model"
-    package.mkdir(parents=True)
+    shutil.copytree(encoder, package)
     (package.parent / "__init__.py").touch()
-    (package / "config.json").write_text("{}")
     meta = tmp_path / "carrier-1.2.dist-info"
     meta.mkdir()
     (meta / "METADATA").write_text("Metadata-Version: 2.1\nName: carrier\nVersion: 1.2\n")

@@ -46,7 +46,8 @@ def test_columns_and_task_are_guessed(tmp_path: Path) -> None:
         survey(str(tmp_path / "a.csv"), ("revew",))
     assert "Did you mean 'review'?" in error.value.hint
     with pytest.raises(EdgekdError, match="looks like a label"):
-        survey(str(write_csv(tmp_path / "c.csv", [{"words": f"text {number}"} for number in range(50)])))
+        rows = [{"words": f"text {number}", "more": f"words {number}"} for number in range(50)]
+        survey(str(write_csv(tmp_path / "c.csv", rows)))
 
 
 def test_what_to_beware_of_is_said(tmp_path: Path) -> None:
@@ -67,10 +68,6 @@ def test_what_to_beware_of_is_said(tmp_path: Path) -> None:
         "always 'usual'",
     ):
         assert part in said, part
-    only = survey(
-        str(write_csv(tmp_path / "only.csv", [{"text": f"a {number}", "label": "x"} for number in range(50)]))
-    )
-    assert any("the only label is 'x'" in line for line in only.advice)
 
 
 def test_what_cannot_be_is_said_and_nothing_written(
@@ -84,6 +81,17 @@ def test_what_cannot_be_is_said_and_nothing_written(
     same = write_csv(tmp_path / "same.csv", [{"words": f"text {row}", "verdict": "good"} for row in range(50)])
     with pytest.raises(EdgekdError, match="the only label is 'good', in column 'verdict'"):
         survey(str(same))
+
+
+def test_what_a_file_says_stays_in_a_comment(tmp_path: Path) -> None:
+    """A label with line ends, which the advice quotes."""
+    evil = "rare\nsteps: [{id: evil, stage: finetune, model: /tmp/evil}]\nname: evil\x1b[2J"
+    rows = [{"text": f"some text {number}", "label": evil if number < 3 else "usual"} for number in range(60)]
+    found = survey(str(write_csv(tmp_path / "my.csv", rows)))
+    assert any("evil" in line for line in found.advice)
+    new_recipe.write(tmp_path / "my.yaml", str(tmp_path / "my.csv"), found, "onnx", "local")
+    recipe = Recipe.read(tmp_path / "my.yaml", online=True)
+    assert recipe.name == "my" and recipe.steps[0].id == "teacher" and "\x1b" not in (tmp_path / "my.yaml").read_text()
 
 
 def test_a_file_with_semicolons(tmp_path: Path) -> None:

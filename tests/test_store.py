@@ -13,7 +13,7 @@ import pytest
 
 from edgekd.artifact import MANIFEST, Artifact, Manifest
 from edgekd.errors import EdgekdError
-from edgekd.store import Store, write_text
+from edgekd.store import Store, draft_of, remove_drafts, write_text
 
 
 def manifest(**more: object) -> Manifest:
@@ -113,7 +113,7 @@ def test_a_lock_is_waited_for(tmp_path: Path) -> None:
         (lambda path: (path / "tokenizer.json").write_text("[]"), "tokenizer.json is not the file that was recorded"),
         (lambda path: (path / "tokenizer.json").unlink(), "tokenizer.json is missing"),
         (lambda path: (path / MANIFEST).write_text("{"), "cannot be read"),
-        (lambda path: (path / MANIFEST).write_text("[]"), "manifest of schema None"),
+        (lambda path: (path / MANIFEST).write_text("[]"), "it holds no object"),
         (
             lambda path: (path / MANIFEST).write_text('{"schema": 1, "labels": [], "text": []}'),
             "lacks a field",
@@ -212,3 +212,17 @@ def test_a_file_in_the_way(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(EdgekdError, match="is in the way"):
         write_text(tmp_path / "file" / "report.json", "x")
+
+
+def test_what_a_killed_writer_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    writer = "import os, sys; from pathlib import Path; from edgekd.store import draft_of;"
+    writer += "draft_of(Path(sys.argv[1])).write_text('half'); os.kill(os.getpid(), 9)"
+    subprocess.run([sys.executable, "-c", writer, str(tmp_path / "report.json")])
+    (left,) = tmp_path.iterdir()
+    ours = draft_of(tmp_path / "report.md")  # of a process that still writes
+    others = tmp_path / ".report.md.another-machine-1234"
+    for file in (ours, others, tmp_path / "report.json", tmp_path / ".hidden"):
+        file.write_text("whole")
+    remove_drafts(tmp_path)
+    assert not left.exists()
+    assert {file.name for file in tmp_path.iterdir()} == {ours.name, others.name, "report.json", ".hidden"}

@@ -193,7 +193,7 @@ def test_one_at_a_time_is_the_base_and_each_change(studied: Studied) -> None:
         ("[student]", "[teacher, studnt]", "tiny.yaml:6:21: field 'seeds_of': no step is called 'studnt'"),
         ("[student]", "[onnx]", "tiny.yaml:6:1: the seeds do not reach 'student'"),
         ("[1, 2]", "[1, 1]", "tiny.yaml:5:1: seeds: a seed stands twice"),
-        ("name: tiny", "name: a/b", "tiny.yaml:1:1: name: 'a/b' is not letters"),
+        ("name: tiny", "name: a/b", "tiny.yaml:1:1: name: 'a/b' is not up to 100 letters"),
         ("student.phases.prediction", "studnt.phases", "tiny.yaml:7:7: 'studnt' is no field and no step"),
         ("[3, 0]", "[3, -1]", "tiny.yaml:9:43: field 'phases.intermediate.epochs': input should be greater than"),
         ("student.min_kept", "student.min_kpt", "tiny.yaml:12:14: unknown field 'min_kpt'\n  Did you mean 'min_kept'?"),

@@ -16,7 +16,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from edgekd import sweep_files
-from edgekd.api import Silent
+from edgekd.assess import Silent
 from edgekd.errors import EdgekdError
 from edgekd.executor import Made
 from edgekd.executors.local import Local
@@ -77,7 +77,7 @@ def test_what_is_asked(recipe: Path) -> None:
     st.recursive(
         st.none()
         | st.booleans()
-        | st.integers()
+        | st.integers(-(2**63) + 1, 2**63 - 1)
         | st.floats(allow_nan=False, allow_infinity=False)
         | st.text(max_size=9),
         lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
@@ -254,7 +254,7 @@ def results(found: tuple[Outcome, ...]) -> Results:
 def test_the_front_by_hand() -> None:
     found = outcomes((0.9, 2.0, 10), (0.9, 2.0, 11), (0.8, 1.0, 20), (0.7, 3.0, 30), (0.95, 9.0, 90))
     bad = Outcome(6, {"x": 6}, "k", 0.99, 0.1, "local", 1, refused="drop of f1 is 1")
-    assert [one.number for one in results((*found, bad)).front()] == [1, 3, 5]
+    assert [one.number for one in results((*found, bad)).front] == [1, 3, 5]
 
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4), st.integers(0, 4)), max_size=12))
@@ -265,7 +265,7 @@ def test_the_front_is_what_none_beats(figures: list[tuple[float, float, int]]) -
 
     found = outcomes(*figures)
     expected = [one.number for one in found if not any(beats(other, one) for other in found)]
-    assert [one.number for one in results(found).front()] == expected
+    assert [one.number for one in results(found).front] == expected
 
 
 def test_what_is_told_and_drawn(tmp_path: Path) -> None:

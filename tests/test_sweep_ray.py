@@ -111,3 +111,18 @@ def test_a_cluster_makes_what_this_machine_makes_whoever_is_killed(
     assert [made["step"] for made in whole["made"]].count("teacher") == 2
     assert digests(tmp_path, "ray") == digests(tmp_path, "local")
     assert [one["score"] for one in again["outcomes"]] == [one["score"] for one in whole["outcomes"]]
+
+
+def test_a_training_takes_both_workers(cluster: None, tmp_path: Path, corpus: Path, encoder: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text(SMALL.format(corpus=corpus, encoder=encoder))
+    asked = [sys.executable, "-m", "edgekd", "sweep", "recipe.yaml", "--grid", "onnx_int8.samples=8,16"]
+    asked += ["--objective", "score,size", "--on", "ray", "--address", f"127.0.0.1:{PORT}", "--runs", "runs"]
+    done = subprocess.run([*asked, "--workers", "2"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    store = tmp_path / "runs" / ".store" / "artifacts"
+    told = [json.loads((folder / "manifest.json").read_text()) for folder in store.iterdir()]
+    assert {one["stage"]: one["facts"].get("processes") for one in told} == {
+        "finetune": 2,
+        "export_onnx": None,
+        "quantize_onnx": None,
+    }

@@ -147,7 +147,7 @@ def test_json_lines_hold_words_or_marked_texts(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        ("a\tB-X\n\nb\tX\n", r"train.bio: tag 'X' is not O, nor a prefix and a type"),
+        ("a\tB-X\n\nb\tX\n", r"train.bio:3: tag 'X' is not O, nor a prefix and a type"),
         ("a\tO\nb\n", r"train.bio:2: one cell in this line"),
         ("a\tO\n\nb\tO\n", r"train.bio: no word is tagged"),
         ("a\tB-X\n\n\u200b\tO\n\nb\tB-X\n\n  \tO\n", r"train.bio:7: the row has no word"),

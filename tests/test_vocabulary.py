@@ -116,5 +116,5 @@ def test_a_corpus_is_kept_too_and_counts_in_the_key(job: Callable[..., Job], enc
     with pytest.raises(EdgekdError, match="none cannot be read"):
         missing.key_options()
     corpus.write_bytes(b"\xff\xfe")
-    with pytest.raises(EdgekdError, match="cannot be read"):
+    with pytest.raises(EdgekdError, match="is not UTF-8"):
         stage.run(job("x", artifact(encoder, "torch")))

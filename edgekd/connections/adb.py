@@ -8,6 +8,7 @@ from pydantic import Field
 
 from edgekd.connection import Connection, Link
 from edgekd.errors import EdgekdError
+from edgekd.options import Word
 from edgekd.processes import EndedError
 from edgekd.shell import Shell
 
@@ -49,9 +50,11 @@ _FAULTS = (
 class Adb(Connection):
     """A phone that allows USB debugging, or one reached over the network."""
 
-    serial: str = Field("", description="Which phone, as `adb devices` names it; HOST:PORT is connected to first")
+    serial: Word = Field("", description="Which phone, as `adb devices` names it; HOST:PORT is connected to first")
     adb: str = Field("adb", description="The adb program on this machine")
-    workdir: str = Field("/data/local/tmp/edgekd", description="edgekd's folder there, where programs may run")
+    workdir: Word = Field(
+        "/data/local/tmp/edgekd", min_length=1, description="edgekd's folder there, where programs may run"
+    )
 
     def open(self) -> Link:
         return _Session(self)
@@ -78,9 +81,6 @@ class _Session(Shell):
 
     def send(self, file: Path, there: str) -> None:
         self._call([*self._adb, "push", str(file), there])
-
-    def fetch(self, there: str, here: Path) -> None:
-        self._call([*self._adb, "pull", there, str(here)])
 
     def _call(self, argv: list[str]) -> str:
         try:

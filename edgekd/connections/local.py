@@ -27,7 +27,7 @@ class _Here(Link):
     def push(self, path: Path) -> str:
         return str(path.resolve())
 
-    def pull(self, there: str, here: Path) -> None:
+    def pull(self, there: str, here: Path, most: int) -> None:
         try:
             shutil.copyfile(there, here)
         except OSError as error:

@@ -11,6 +11,8 @@ from pydantic import Field
 
 from edgekd.connection import Connection, Link
 from edgekd.errors import EdgekdError
+from edgekd.options import Word
+from edgekd.paths import expanded
 from edgekd.processes import EndedError
 from edgekd.shell import Shell
 
@@ -19,7 +21,7 @@ _FAULTS = (
     (
         r"REMOTE HOST IDENTIFICATION HAS CHANGED",
         "the host key of {host} is not the one that is known",
-        "If the board was set up anew: ssh-keygen -R '{key_name}', then log in once by hand. If not, beware.",
+        "If the board was set up anew: ssh-keygen -R {key_name}, then log in once by hand. If not, beware.",
     ),
     (
         r"Host key verification failed",
@@ -54,14 +56,16 @@ _FAULTS = (
 class Ssh(Connection):
     """A board that has an sshd and a POSIX shell."""
 
-    host: str = Field(description="Its name or address, or a Host of ~/.ssh/config")
+    host: Word = Field(min_length=1, description="Its name or address, or a Host of ~/.ssh/config")
     port: int | None = Field(
         None, ge=1, le=65535, description="Port of its sshd; default: as ~/.ssh/config says, or 22"
     )
-    user: str = Field("", description="User name there; default: as ~/.ssh/config says, or yours")
-    identity: str = Field("", description="Private key's file; default: your agent's, or ssh's own choice")
-    known_hosts: str = Field("", description="File of known host keys; default: your own")
-    workdir: str = Field(".edgekd", description="edgekd's folder there; a relative one is under the user's home")
+    user: Word = Field("", description="User name there; default: as ~/.ssh/config says, or yours")
+    identity: Word = Field("", description="Private key's file; default: your agent's, or ssh's own choice")
+    known_hosts: Word = Field("", description="File of known host keys; default: your own")
+    workdir: Word = Field(
+        ".edgekd", min_length=1, description="edgekd's folder there; a relative one is under the user's home"
+    )
 
     def open(self) -> Link:
         return _Session(self)
@@ -101,15 +105,9 @@ class _Session(Shell):
         return [*self._ssh, self._options.host, "--", command]
 
     def send(self, file: Path, there: str) -> None:
+        argv = self.wrapped(f"cat > {shlex.quote(there)}")
         with file.open("rb") as stream:
-            self._copy(f"cat > {shlex.quote(there)}", stdin=stream)
-
-    def fetch(self, there: str, here: Path) -> None:
-        with here.open("wb") as stream:
-            self._copy(f"cat {shlex.quote(there)}", stdin=subprocess.DEVNULL, stdout=stream)
-
-    def _copy(self, command: str, **streams: object) -> None:
-        done = subprocess.run(self.wrapped(command), stderr=subprocess.PIPE, text=True, **streams)  # type: ignore[call-overload]
+            done = subprocess.run(argv, stdin=stream, stderr=subprocess.PIPE, text=True)
         if done.returncode:
             ended = EndedError(f"a copy ended with status {done.returncode}", done.stderr.strip())
             ended.status = done.returncode
@@ -121,10 +119,10 @@ class _Session(Shell):
         host, user, port = self._options.host, self._options.user, self._options.port
         target = f"{user}@{host}" if user else host
         words = {
-            "host": host,
-            "key_name": f"[{host}]:{port}" if port else host,
-            "login": f"ssh {f'-p {port} ' if port else ''}{target}",
-            "copy": f"{f'-p {port} ' if port else ''}{target}",
+            "host": shlex.quote(host),
+            "key_name": shlex.quote(f"[{host}]:{port}" if port else host),
+            "login": f"ssh {f'-p {port} ' if port else ''}{shlex.quote(target)}",
+            "copy": f"{f'-p {port} ' if port else ''}{shlex.quote(target)}",
             "told": error.hint,
         }
         for pattern, problem, hint in _FAULTS:
@@ -140,4 +138,4 @@ class _Session(Shell):
 
 
 def _home(path: str) -> str:
-    return str(Path(path).expanduser()) if path else ""
+    return str(expanded(path)) if path else ""

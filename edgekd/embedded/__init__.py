@@ -8,7 +8,7 @@ import pkgutil
 from importlib import import_module
 from types import ModuleType
 
-from edgekd.errors import nearest
+from edgekd.errors import FieldError, nearest
 
 PREFIX = "embedded/"
 
@@ -22,5 +22,5 @@ def module(source: str) -> ModuleType:
     name = source.removeprefix(PREFIX)
     known = [found.name for found in pkgutil.iter_modules(__path__) if not found.name.endswith("_words")]
     if name not in known:
-        raise ValueError(f"unknown embedded data set '{name}'. {nearest(name, known)}")
+        raise FieldError(f"unknown embedded data set '{name}'", nearest(name, known), "source")
     return import_module(f"edgekd.embedded.{name}")

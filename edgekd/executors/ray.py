@@ -9,6 +9,7 @@ from pydantic import Field
 
 from edgekd.errors import EdgekdError
 from edgekd.executor import RETRIES, Executor, Made
+from edgekd.ray_training import Training
 from edgekd.sweep_plan import Node
 
 _START = "Start one: ray start --head"
@@ -22,6 +23,7 @@ class Ray(Executor):
 
     cpus: int = Field(1, ge=1, description="Cores of a step")
     gpus: float = Field(0.0, ge=0, description="GPUs of a step that trains")
+    workers: int = Field(1, ge=1, description="Processes of a training, each with its cores and GPUs, by Ray Train")
     address: str | None = Field(
         None, description="Of a cluster, such as auto or ray://HOST:10001; default: RAY_ADDRESS, or one started here"
     )
@@ -42,10 +44,19 @@ class Ray(Executor):
             except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
                 raise EdgekdError(f"no Ray cluster at {self.address or 'this machine'}: {error}", _START) from None
         try:
+            self._doubt(ray, nodes, say)
             yield from self._made(ray, nodes, ask)
         finally:
             if ours:
                 ray.shutdown()
+
+    def _doubt(self, ray: Any, nodes: Sequence[Node], say: Callable[[str], None]) -> None:
+        """Tell where a step asks for more than there is: Ray waits for it, since a cluster may grow."""
+        processes = self.workers if any(node.trains for node in nodes) else 1
+        there = ray.cluster_resources()
+        for name, asked in (("CPU", self.cpus * processes), ("GPU", self.gpus * processes)):
+            if asked > there.get(name, 0):
+                say(f"  a step asks for {asked:g} {name}s, the cluster has {there.get(name, 0):g}: waiting for more")
 
     def _made(self, ray: Any, nodes: Sequence[Node], ask: Callable[[Node], Mapping[str, Any]]) -> Iterator[Made]:
         # Of lost workers: an error that the task tells of is a result.
@@ -54,22 +65,26 @@ class Ray(Executor):
         keys: dict[Any, str] = {}
         for node in nodes:  # parents come first
             parents = [found[parent] for parent in node.parents]
-            resources = {"num_cpus": self.cpus, "num_gpus": self.gpus if node.trains else 0}
-            found[node.key] = task.options(name=f"{node.step} {node.key[:8]}", **resources).remote(
-                dict(ask(node)), *parents
-            )
+            training = Training(self.workers, self.cpus, self.gpus) if node.trains and self.workers > 1 else None
+            # One that waits for its processes holds nothing that they need.
+            cpus, gpus = (0, 0) if training else (self.cpus, self.gpus if node.trains else 0)
+            placed = task.options(name=f"{node.step} {node.key[:8]}", num_cpus=cpus, num_gpus=gpus)
+            found[node.key] = placed.remote(dict(ask(node)), training, *parents)
             keys[found[node.key]] = node.key
         waiting = list(keys)
         while waiting:
-            (done, *_), waiting = ray.wait(waiting, num_returns=1)
-            try:
-                made = ray.get(done)
-            except ray.exceptions.RayTaskError as error:
-                made = Made(keys[done], failed=f"a bug in edgekd: {error}")
-            except ray.exceptions.RayError as error:
-                made = Made(keys[done], failed=str(error).strip().partition("\n")[0])
-            if made is not None:
-                yield made
+            first, waiting = ray.wait(waiting, num_returns=1)
+            # What else has ended comes with it: asking costs as much as there is to wait for.
+            others, waiting = ray.wait(waiting, num_returns=len(waiting), timeout=0) if waiting else ([], [])
+            for done in (*first, *others):
+                try:
+                    made = ray.get(done)
+                except ray.exceptions.RayTaskError as error:
+                    made = Made(keys[done], failed=f"a bug in edgekd: {error}")
+                except ray.exceptions.RayError as error:
+                    made = Made(keys[done], failed=str(error).strip().partition("\n")[0])
+                if made is not None:
+                    yield made
 
 
 def _reach(address: str) -> None:
@@ -82,7 +97,7 @@ def _reach(address: str) -> None:
             raise EdgekdError(f"no Ray cluster at {address}: {error.strerror or error}", _START) from None
 
 
-def _make(job: Mapping[str, Any], *parents: Made | None) -> Made | None:
+def _make(job: Mapping[str, Any], training: Training | None, *parents: Made | None) -> Made | None:
     """A task. None where a parent was not made, or must not be used: nothing is made of it."""
     import ray
 
@@ -90,7 +105,7 @@ def _make(job: Mapping[str, Any], *parents: Made | None) -> Made | None:
 
     if any(parent is None or not parent.usable for parent in parents):
         return None
-    told = make(job)
+    told = make(job, training)
     told["where"] += f", node {ray.get_runtime_context().get_node_id()[:8]}"
     return Made(job["key"], **told)
 

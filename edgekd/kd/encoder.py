@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
 import transformers
 from torch import nn
 
 from edgekd.errors import EdgekdError
 from edgekd.kd import tagger
+from edgekd.kd.loading import LOCAL, check_finite, check_loaded, configuration, unloadable
 from edgekd.kd.parts import in_attention
 from edgekd.kd.tagger import Tagger
 
@@ -73,23 +73,21 @@ def load_classifier(
             with _quiet():
                 return tagger.start(folder, *dictionary, **config)
         if for_tokens is None:
-            known = transformers.AutoConfig.from_pretrained(folder, local_files_only=True).architectures or ()
+            known = configuration(folder).architectures or ()
             for_tokens = any(name.endswith(_FOR_TOKENS) for name in known)
         kind = transformers.AutoModelForTokenClassification if for_tokens else _FOR_ROWS
         with _quiet():
-            return kind.from_pretrained(
-                folder,
-                ignore_mismatched_sizes=bool(config),
-                local_files_only=True,
-                trust_remote_code=False,
-                use_safetensors=True,
-                dtype=torch.float32,
-                **config,
+            model, told = kind.from_pretrained(
+                folder, ignore_mismatched_sizes=bool(config), output_loading_info=True, **LOCAL, **config
             )
-    except (OSError, ValueError, RuntimeError) as error:
-        raise EdgekdError(
-            f"{folder} cannot be loaded as an encoder: {error}", "It needs config.json and model.safetensors."
-        ) from None
+    except EdgekdError:
+        raise
+    except Exception as error:  # transformers, safetensors and torch each raise their own
+        raise unloadable(folder, error) from None
+    check_loaded(model, told, folder)
+    if config:
+        check_finite(model, folder)
+    return model
 
 
 def save(model: Any, folder: Path) -> None:

@@ -1,12 +1,11 @@
 """From a stage's job to a trained folder: what every training stage does around the loop."""
 
 import json
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import transformers
 
 from edgekd.artifact import TOKENIZER, TRAINING
 from edgekd.data import Data
@@ -15,6 +14,7 @@ from edgekd.dictionary_options import Disturbed
 from edgekd.errors import EdgekdError
 from edgekd.kd import encoder
 from edgekd.kd.disturbance import Disturbance
+from edgekd.kd.loading import tokenizer_of
 from edgekd.kd.objective import Learner
 from edgekd.kd.phase import Phase
 from edgekd.kd.rows import Rows
@@ -57,11 +57,7 @@ def head(data: Data) -> dict[str, Any]:
 
 def save_tokenizer(folder: Path, out: Path) -> None:
     """tokenizer.json of a pretrained folder, as any runtime can read it: no padding and no cutting set."""
-    try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, use_fast=True)
-        backend = tokenizer.backend_tokenizer
-    except (OSError, ValueError, AttributeError) as error:
-        raise EdgekdError(f"{folder} has no fast tokenizer: {error}", "Add its tokenizer.json.") from None
+    backend = tokenizer_of(folder).backend_tokenizer
     backend.no_padding()
     backend.no_truncation()
     backend.save(str(out / TOKENIZER))
@@ -81,6 +77,13 @@ def same_vocabulary(ours: Path, theirs: Path, phases: Sequence[Phase]) -> bool:
                 "Start the student from a model with the teacher's tokenizer, or use method: logits.",
             )
     return bool(one == other)
+
+
+def same_as_pretrained(ours: Path, folder: Path, phases: Sequence[Phase]) -> bool:
+    """As `same_vocabulary`, of a tokenizer.json and a pretrained folder."""
+    with tempfile.TemporaryDirectory(prefix="edgekd-") as aside:
+        save_tokenizer(folder, Path(aside))
+        return same_vocabulary(ours, Path(aside) / TOKENIZER, phases)
 
 
 def rows(
@@ -140,13 +143,18 @@ def fit(
 def _encoded(
     texts: Sequence[Sequence[str]],
     tokenizer: Path,
-    models: Iterable[Any],
+    models: Sequence[Any],
     max_length: int,
     cut: "Cut | None",
     matcher: Matcher | None,
 ) -> Encoded:
     tokens = encode(load_tokenizer(tokenizer, max_length), texts, cut, matcher)
     longest, limit = int(tokens.lengths.max()), min(map(encoder.longest, models))
+    most = max(int(row.max()) for row in tokens.ids)
+    rows = min(model.get_input_embeddings().num_embeddings for model in models)
+    if most >= rows:
+        hint = "Name the tokenizer.json that the encoder was trained with."
+        raise EdgekdError(f"the tokenizer gives token {most}, the encoder knows {rows}", hint)
     if longest > limit:
         raise EdgekdError(f"inputs of {longest} tokens, the encoder takes {limit}", f"Set max_length to {limit}.")
     return tokens

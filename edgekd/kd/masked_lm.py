@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from edgekd.errors import EdgekdError
 from edgekd.kd.encoder import input_names, longest
+from edgekd.kd.loading import LOCAL, tokenizer_of
 from edgekd.kd.words import Replaceable, Word, choice, whole_words
 from edgekd.tokens import pad_rows
 
@@ -30,19 +31,16 @@ class MaskedLM:
 
     def __init__(self, folder: Path, allowed: Replaceable) -> None:
         try:
-            tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, use_fast=True)
+            tokenizer = tokenizer_of(folder)
             self._tokenizer = tokenizer.backend_tokenizer
             self._model, loading = transformers.AutoModelForMaskedLM.from_pretrained(
-                folder,
-                local_files_only=True,
-                trust_remote_code=False,
-                use_safetensors=True,
-                dtype=torch.float32,
-                output_loading_info=True,
+                folder, output_loading_info=True, **LOCAL
             )
-        except (OSError, ValueError, RuntimeError, AttributeError) as error:
+        except EdgekdError:
+            raise
+        except Exception as error:  # transformers, safetensors and torch each raise their own
             raise EdgekdError(
-                f"{folder} cannot be loaded as a masked language model: {error}",
+                f"{folder} cannot be loaded as a masked language model: {' '.join(str(error).split())[:400]}",
                 "It needs config.json, model.safetensors and tokenizer.json.",
             ) from None
         if missing := sorted(loading["missing_keys"]):

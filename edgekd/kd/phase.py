@@ -171,7 +171,7 @@ class Phase(Options):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.epochs and not any(self.terms.model_dump().values()):
-            raise ValueError("every term has weight 0: nothing would be learnt")
+            raise ValueError("every term has weight 0: nothing would be learnt. Give one a weight above 0")
         if self.anneal and not (self.terms.soft and self.terms.hard):
             raise ValueError("anneal goes from the teacher to the labels. It needs terms.soft and terms.hard")
         if self.epochs and self.data == "general" and self.terms.hard:

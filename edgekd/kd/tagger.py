@@ -17,6 +17,7 @@ from transformers.modeling_outputs import TokenClassifierOutput
 
 from edgekd.artifact import TAGGER
 from edgekd.dictionary import PLACES
+from edgekd.kd.loading import LOCAL, check_finite, check_loaded, configuration
 
 _TOLD = 64  # width of what the dictionary says, projected
 _WEIGHTS = "model.safetensors"
@@ -116,7 +117,7 @@ def load(folder: Path, **config: Any) -> Tagger:
     if raw["architectures"] == [BiLstm.__name__]:
         body: Any = BiLstm(transformers.PretrainedConfig(**raw))
     else:
-        kept = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
+        kept = configuration(folder)
         body = transformers.AutoModel.from_config(kept, dtype=torch.float32, **_without_pooler(kept), **config)
     found = Tagger(body, tuple(told["kinds"]), told["longest"])
     found.load_state_dict(load_file(folder / _WEIGHTS))
@@ -125,16 +126,12 @@ def load(folder: Path, **config: Any) -> Tagger:
 
 def start(folder: Path, kinds: tuple[str, ...], longest: bool, **config: Any) -> Tagger:
     """A pretrained encoder as the body of a tagger whose other weights are new."""
-    kept = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
-    body = transformers.AutoModel.from_pretrained(
-        folder,
-        local_files_only=True,
-        trust_remote_code=False,
-        use_safetensors=True,
-        dtype=torch.float32,
-        **_without_pooler(kept),
-        **config,
+    kept = configuration(folder)
+    body, told = transformers.AutoModel.from_pretrained(
+        folder, output_loading_info=True, **LOCAL, **_without_pooler(kept), **config
     )
+    check_loaded(body, told, folder)
+    check_finite(body, folder)
     return Tagger(body, kinds, longest)
 
 

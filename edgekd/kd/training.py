@@ -66,6 +66,7 @@ class Training:
         # A phase's terms leave parts of the learner without a gradient.
         unused = DistributedDataParallelKwargs(find_unused_parameters=True)
         accelerator = Accelerator(
+            cpu=not torch.accelerator.is_available(),  # or processes without one would each train alone
             mixed_precision="bf16" if _bf16(self.precision) else "no",
             kwargs_handlers=[unused],
             dataloader_config=DataLoaderConfiguration(split_batches=True),  # a batch is shared, not one a process

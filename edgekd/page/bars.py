@@ -1,9 +1,8 @@
 """What layers or operators amount to, as bars, the largest first."""
 
 from collections.abc import Container, Mapping, Sequence
-from xml.sax.saxutils import escape
 
-from edgekd.svg import label, tag
+from edgekd.svg import label, tag, title
 
 _BAR, _BARS, _LETTER = 20, 200, 6.6  # pixels
 _MOST, _KINDS, _LETTERS = 24, 8, 44  # layers that are shown, and kinds of operators, and how much of a name
@@ -30,7 +29,7 @@ def _bars(found: Sequence[tuple[str, float]], floats: Container[str], what: str)
         kind = "bar float" if name in floats else "bar"
         size = max(1.0, _BARS * change / most)
         drawn.append(label(left - 8, y + 14, _cut(name), class_="tick", text_anchor="end"))
-        drawn.append(tag("rect", tag("title", escape(told)), x=left, y=y + 3, width=size, height=_BAR - 6, class_=kind))
+        drawn.append(tag("rect", title(told), x=left, y=y + 3, width=size, height=_BAR - 6, class_=kind))
         drawn.append(label(left + size + 6, y + 14, f"{change:.3g}", class_="tick"))
     return tag(
         "svg",

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from edgekd.svg import Axis, label, line, points, tag
+from edgekd.svg import Axis, label, line, points, tag, title
 
 _WIDE, _HIGH = 330, 200
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 12, 12, 40
@@ -46,7 +46,7 @@ def _svg(records: Sequence[Mapping[str, Any]]) -> str:
     drawn.append(label((x.start + x.end) / 2, _HIGH - 6, "epochs", class_="axis", text_anchor="middle"))
     drawn.append(tag("polyline", points=points((x(at), y(loss)) for at, loss in course or means), class_="course"))
     drawn += [
-        tag("circle", tag("title", f"epoch {at + 0.5:.0f}: {loss:.4g}"), cx=x(at), cy=y(loss), r=3.5, class_="mean")
+        tag("circle", title(f"epoch {at + 0.5:.0f}: {loss:.4g}"), cx=x(at), cy=y(loss), r=3.5, class_="mean")
         for at, loss in means
     ]
     return tag(

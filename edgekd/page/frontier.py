@@ -4,11 +4,10 @@ import math
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from xml.sax.saxutils import escape
 
 from edgekd.page.labels import Dot, names
 from edgekd.report_rows import Row
-from edgekd.svg import Axis, label, line, points, tag
+from edgekd.svg import Axis, label, line, points, tag, title
 
 _WIDE, _HIGH = 450, 330
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 18, 14, 46
@@ -80,7 +79,7 @@ def svg(
         drawn.append(
             tag(
                 "circle",
-                tag("title", escape(told)),
+                title(told),
                 cx=x(point.cost),
                 cy=y(point.score),
                 r=_radius(point, largest),

@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from xml.sax.saxutils import escape
 
-from edgekd.svg import Axis, label, line, tag
+from edgekd.svg import Axis, label, line, tag, title
 
 _ROW, _TOP, _PLOT, _LETTER = 26, 10, 230, 6.4  # pixels
 
@@ -40,7 +39,7 @@ def svg(found: Sequence[Change], none: float, unit: str, limit: float | None = N
         drawn.append(line(axis(limit), _TOP, axis(limit), bottom, class_="limit"))
     for number, one in enumerate(found):
         y = _TOP + _ROW * (number + 0.5)
-        tip = tag("title", escape(f"{one.name}: {one.value:.4g}, 95 % {one.low:.4g} to {one.high:.4g}"))
+        tip = title(f"{one.name}: {one.value:.4g}, 95 % {one.low:.4g} to {one.high:.4g}")
         drawn.append(label(left - 10, y + 4, one.name, class_="tick", text_anchor="end"))
         drawn.append(line(axis(one.low), y, axis(one.high), y, class_="span"))
         drawn.append(tag("circle", tip, cx=axis(one.value), cy=y, r=5, class_="dot k0"))

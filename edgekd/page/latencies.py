@@ -3,10 +3,9 @@
 import math
 from collections.abc import Sequence
 from statistics import median
-from xml.sax.saxutils import escape
 
 from edgekd.report import Latency
-from edgekd.svg import Axis, label, line, points, tag
+from edgekd.svg import Axis, label, line, points, tag, title
 
 _ROW, _TOP, _PLOT, _LETTER = 34, 8, 290, 6.6  # pixels
 _BINS, _BLOCK = 60, 20  # of the spread; samples whose median is a point of the drift
@@ -27,7 +26,7 @@ def spread(timed: Named) -> str:
         if middle := latency.percentile(50):
             low, high = axis(1e3 * middle.low), axis(1e3 * middle.high)
             told = f"p50 {1e3 * middle.value:.3g} ms, 95 % {1e3 * middle.low:.3g} to {1e3 * middle.high:.3g}"
-            tip = tag("title", escape(f"{name}: {told}"))
+            tip = title(f"{name}: {told}")
             drawn.append(tag("rect", tip, x=low, y=y - 12, width=max(2.0, high - low), height=24, class_="median"))
         if high90 := latency.percentile(90):
             x = axis(1e3 * high90.value)

@@ -1,7 +1,7 @@
 """A reliability diagram: whether what an artifact says of its answers is so."""
 
 from edgekd.examination import Calibration
-from edgekd.svg import Axis, label, line, tag
+from edgekd.svg import Axis, label, line, tag, title
 
 _SIDE, _LEFT, _BOTTOM, _TOP = 250, 46, 42, 10
 
@@ -29,7 +29,7 @@ def reliability(found: Calibration) -> str:
         drawn.append(line(x(part.said), y(part.said), x(part.said), y(part.true), class_="gap"))
         told = f"{part.rows} rows: {found.said} {part.said:.3g}, {found.true} {part.true:.3g}"
         radius = 3 + 13 * (part.rows / total) ** 0.5
-        drawn.append(tag("circle", tag("title", told), cx=x(part.said), cy=y(part.true), r=radius, class_="dot k0"))
+        drawn.append(tag("circle", title(told), cx=x(part.said), cy=y(part.true), r=radius, class_="dot k0"))
     drawn.append(label((x.start + x.end) / 2, _SIDE - 6, found.said, class_="axis", text_anchor="middle"))
     turned = f"rotate(-90 11 {(y.start + y.end) / 2:.0f})"
     drawn.append(label(11, (y.start + y.end) / 2, found.true, class_="axis", text_anchor="middle", transform=turned))

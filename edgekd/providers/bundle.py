@@ -12,6 +12,7 @@ from pydantic import Field
 
 from edgekd.connection import Link
 from edgekd.errors import EdgekdError
+from edgekd.paths import is_file
 from edgekd.provider import Provider, Python
 
 
@@ -21,15 +22,16 @@ class Bundle(Provider):
     archive: Path = Field(description="Its path on this machine; devices/bundle.sh ARCHIVE makes it")
 
     def prepare(self, link: Link, packages: Sequence[str], say: Callable[[str], None]) -> Python:
-        if not self.archive.is_file():
+        if not is_file(self.archive):
             raise EdgekdError(f"{self.archive}: no such file", f"Make it: devices/bundle.sh {self.archive}")
         pushed = link.push(self.archive)
         folder = f"{pushed}.unpacked"
         draft = f"{folder}.half"
         # Renamed when whole: what has the name is complete.
+        to, half = shlex.quote(folder), shlex.quote(draft)
         unpack = (
-            f"[ -d {folder} ] || {{ rm -rf {draft} && mkdir -p {draft} && tar xzf {shlex.quote(pushed)} -C {draft} "
-            f"&& mv {draft} {folder}; }} || {{ rm -rf {draft}; exit 1; }}"
+            f"[ -d {to} ] || {{ rm -rf {half} && mkdir -p {half} && tar xzf {shlex.quote(pushed)} -C {half} "
+            f"&& mv {half} {to}; }} || {{ rm -rf {half}; exit 1; }}"
         )
         for _ in link.run(["sh", "-c", unpack], {}, deadline=900.0):
             pass

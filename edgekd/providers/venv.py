@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shlex
+from collections import deque
 from collections.abc import Callable, Sequence
 
 from pydantic import Field
@@ -10,6 +11,7 @@ from pydantic import Field
 from edgekd import isolated
 from edgekd.connection import Link
 from edgekd.errors import EdgekdError
+from edgekd.options import Argument
 from edgekd.provider import Provider, Python
 
 _MINUTES = 1800.0
@@ -21,7 +23,7 @@ class Venv(Provider):
     On this machine it lies in EDGEKD_CACHE (else ~/.cache/edgekd), on another in edgekd's folder there.
     """
 
-    packages: tuple[str, ...] = Field(
+    packages: tuple[Argument, ...] = Field(
         (), description="What pip installs in it, numpy included; default: what the device's runtimes need"
     )
     python: str = Field("", description="The Python it is made with; default: the one that runs edgekd, or python3")
@@ -53,4 +55,4 @@ class Venv(Provider):
 
 
 def _there(link: Link, path: str) -> bool:
-    return bool(list(link.run(["sh", "-c", f"[ ! -e {path} ] || echo yes"], {})))
+    return bool(deque(link.run(["sh", "-c", f"[ ! -e {path} ] || echo yes"], {}), maxlen=1))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgekd.errors import EdgekdError
-from edgekd.runtime import EngineDevice, Executable, Runtime, summary
+from edgekd.runtime import INPUTS, EngineDevice, Executable, Runtime, summary
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,6 +58,10 @@ class _Session(Executable):
     def __init__(self, session: Any, again: Any) -> None:
         self._session, self._again = session, again
         self._inputs = [entry.name for entry in session.get_inputs()]
+        if unknown := [name for name in self._inputs if name not in INPUTS]:
+            raise ValueError(f"it asks for '{unknown[0]}', and is given {', '.join(INPUTS)}")
+        if "logits" not in (entry.name for entry in session.get_outputs()):
+            raise ValueError("it has no output 'logits'")
 
     def infer(self, inputs: "Arrays") -> "dict[str, NDArray[Any]]":
         (logits,) = self._session.run(["logits"], {name: inputs[name] for name in self._inputs})

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgekd.errors import EdgekdError
-from edgekd.runtime import EngineDevice, Executable, Runtime, summary
+from edgekd.runtime import INPUTS, EngineDevice, Executable, Runtime, summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -54,6 +54,10 @@ class _Compiled(Executable):
     def __init__(self, compiled: Any, again: "Callable[[], Any]") -> None:
         self._compiled, self._request, self._again = compiled, compiled.create_infer_request(), again
         self._inputs = [entry.any_name for entry in compiled.inputs]
+        if not compiled.outputs:
+            raise RuntimeError("it has no output")
+        if unknown := [name for name in self._inputs if name not in INPUTS]:
+            raise RuntimeError(f"it asks for '{unknown[0]}', and is given {', '.join(INPUTS)}")
 
     def infer(self, inputs: "Arrays") -> "dict[str, NDArray[Any]]":
         found = self._request.infer({name: inputs[name] for name in self._inputs}, share_inputs=True)

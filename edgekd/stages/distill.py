@@ -138,7 +138,7 @@ class Distill(Stage):
 
         from edgekd.kd import encoder
         from edgekd.kd.checks import check
-        from edgekd.kd.fitting import fit, head, same_vocabulary, save_tokenizer
+        from edgekd.kd.fitting import fit, head, same_as_pretrained, save_tokenizer
         from edgekd.kd.method import METHODS
         from edgekd.kd.objective import Learner
         from edgekd.kd.student import recurrent, shaped
@@ -165,8 +165,7 @@ class Distill(Stage):
         if self.general is not None and self.general.model and any(phase.teacher == "pretrained" for phase in phases):
             pretrained = hub.fetch(self.general.model)
             teachers["pretrained"] = encoder.load_classifier(pretrained)
-            save_tokenizer(pretrained, job.scratch)
-            same_vocabulary(job.out / TOKENIZER, job.scratch / TOKENIZER, phases)
+            same_as_pretrained(job.out / TOKENIZER, pretrained, phases)
         doubt = METHODS.get(self.method).doubt(self.model)
         doubts = [*([doubt] if doubt else []), *check(student, teachers, phases)]
         rows, told = self._rows(job, student, teachers, phases, reads)

@@ -78,7 +78,7 @@ class DistillGeneral(Stage):
 
         from edgekd.kd import encoder
         from edgekd.kd.checks import check
-        from edgekd.kd.fitting import fit, rows, same_vocabulary, save_tokenizer
+        from edgekd.kd.fitting import fit, rows, same_as_pretrained, save_tokenizer
         from edgekd.kd.objective import Learner
         from edgekd.kd.student import shaped
 
@@ -90,8 +90,7 @@ class DistillGeneral(Stage):
         student = encoder.load_classifier(start) if isinstance(self.student, str) else shaped(teacher, self.student)
         phase = self.schedule()
         check(student, {"pretrained": teacher}, [phase])
-        save_tokenizer(folder, job.scratch)
-        same_vocabulary(job.out / TOKENIZER, job.scratch / TOKENIZER, [phase])
+        same_as_pretrained(job.out / TOKENIZER, folder, [phase])
         texts = [(line,) for line in lines(Path(self.corpus))[: self.rows]]
         learning = [rows(texts, None, job.out, self.max_length, student, teachers=[teacher])]
         learner = Learner(student, {"pretrained": teacher}, [phase])

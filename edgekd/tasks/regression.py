@@ -31,6 +31,9 @@ def _negative_mse(predicted: "NDArray[Any]", true: "NDArray[Any]") -> float:
     return -float(((predicted - true) ** 2).mean())
 
 
+_LARGEST = 3.4e38  # of single precision
+
+
 class Regression(Task):
     problem_type = "regression"
     default_metric = "pearson"
@@ -45,16 +48,18 @@ class Regression(Task):
     def read(
         self, cells: Sequence[Any], label: Any, labels: Sequence[str], indexed: bool
     ) -> tuple[tuple[str, ...], list[float]]:
-        return tuple(map(str, cells)), [self.target(label)]
+        return self.texts(cells), [self.target(label)]
 
     def target(self, value: Any) -> float:
         """A label cell as a number. Raises EdgekdError where it is none."""
         try:
-            number = float(value)
-        except (TypeError, ValueError):
+            number = math.nan if "_" in str(value) else float(value)
+        except (TypeError, ValueError, OverflowError):
             number = math.nan
-        if not math.isfinite(number):
-            raise EdgekdError(f"{value!r} is not a finite number", "Regression needs a number in every label cell.")
+        if not abs(number) < _LARGEST:
+            raise EdgekdError(
+                f"{value!r:.100} is not a finite number", "Regression needs a number in every label cell."
+            )
         return number
 
     def predictions(self, logits: "Floats") -> "NDArray[Any]":

@@ -3,7 +3,8 @@
 Scores are of entities, exact in type and in both ends (Nakayama, "seqeval", 2018; it follows the CoNLL-2000 scorer).
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from edgekd import tagging, words
@@ -69,7 +70,7 @@ class Tokens(Task):
     def labels(self, cells: Sequence[Any], names: Sequence[str]) -> tuple[str, ...]:
         if names:
             return tuple(names)
-        tags = {_tag(part) for cell in cells for part in cell}
+        tags = dict.fromkeys(_tag(part) for cell in cells for part in _listed(cell))  # of bad ones the first is told
         found = Scheme.of(tags).labels(tagging.types(tags))
         if len(found) == 1:
             raise EdgekdError("no word is tagged as an entity", "Check data.label.")
@@ -82,15 +83,16 @@ class Tokens(Task):
 
         An entity that begins or ends inside a word is taken to be whole words, since no tagger can cut one.
         """
-        (cell,) = cells
+        (cell,), marks = cells, _listed(label)
         text, found = (
-            _marked(cell, label) if isinstance(cell, str) else _tagged(list(cell), list(label), labels, indexed)
+            _marked(cell, marks) if isinstance(cell, str) else _tagged(_listed(cell, "words"), marks, labels, indexed)
         )
         parts = words.spans(text)
+        starts, ends = [first for first, _ in parts], [last for _, last in parts]
         covered = []
         for kind, start, end in found:
-            inside = [number for number, (first, last) in enumerate(parts) if first < end and last > start]
-            covered += [Entity(kind, inside[0], inside[-1])] if inside else []
+            first, last = bisect_right(ends, start), bisect_left(starts, end) - 1
+            covered += [Entity(kind, first, last)] if first <= last else []
         numbers = {name: number for number, name in enumerate(labels)}
         tags = Scheme.of(labels).tags(covered, len(parts))
         if unknown := next((tag for tag in tags if tag not in numbers), None):
@@ -206,14 +208,31 @@ def _told(text: str, parts: "list[Span]", tags: list[str], chances: "NDArray[Any
         yield {"type": entity.kind, "text": text[start:end], "start": start, "end": end, "score": score}
 
 
+def _listed(cell: Any, what: str = "tags") -> list[Any]:
+    if not isinstance(cell, Iterable) or isinstance(cell, (str, bytes, Mapping)):
+        raise EdgekdError(f"{cell!r:.100} is no list of {what}", "Give a list, with a tag for each word.")
+    return list(cell)
+
+
 def _tag(part: Any) -> str:
     """What a part of a label cell says: a tag, or an entity's type as the tag of its first word."""
-    return f"B-{part['label']}" if isinstance(part, dict) else str(part).strip()
+    return f"B-{_entity(part, None)[0]}" if isinstance(part, dict) else str(part).strip()
+
+
+def _entity(part: Any, text: str | None) -> tuple[str, int, int]:
+    """The type, start and end of an entity in a text, which is not looked at where it is None."""
+    kind, start, end = (part.get(name) if isinstance(part, dict) else None for name in ("label", "start", "end"))
+    if not isinstance(kind, str) or not kind.strip() or not isinstance(start, int) or not isinstance(end, int):
+        raise EdgekdError(f"{part!r:.100} is no entity", "Of a text an entity is {start: 0, end: 3, label: TYPE}.")
+    if text is not None and not 0 <= start < end <= len(text):
+        problem = f"an entity from character {start} to {end}, in a text of {len(text)}"
+        raise EdgekdError(problem, "Count from 0; the end is the first character behind it.")
+    return kind, start, end
 
 
 def _marked(text: str, label: Sequence[Any]) -> tuple[str, list[tuple[str, int, int]]]:
     """A text with the type, start and end of its entities."""
-    return text, [(str(part["label"]), int(part["start"]), int(part["end"])) for part in label]
+    return text, [_entity(part, text) for part in label]
 
 
 def _tagged(
@@ -228,7 +247,7 @@ def _tagged(
     starts = [0]
     for word in given:
         starts.append(starts[-1] + len(word) + gap)
-    tags = [labels[tag] if indexed and isinstance(tag, int) and tag < len(labels) else _tag(tag) for tag in label]
+    tags = [labels[tag] if indexed and isinstance(tag, int) and 0 <= tag < len(labels) else _tag(tag) for tag in label]
     return text, [
         (entity.kind, starts[entity.first], starts[entity.last] + len(given[entity.last]))
         for entity in tagging.entities(tags)

@@ -22,10 +22,6 @@ class Loop(Shell):
         for _ in self.shell(f"cat {shlex.quote(str(file))} > {shlex.quote(there)}"):
             pass
 
-    def fetch(self, there: str, here: Path) -> None:
-        for _ in self.shell(f"cp {shlex.quote(there)} {shlex.quote(str(here))}"):
-            pass
-
 
 def streams_and_statuses(link: Link) -> None:
     assert list(link.run(["echo", "two  words", "$HOME;'"], {})) == ["two  words $HOME;'\n"]
@@ -44,12 +40,15 @@ def files_go_there_and_back(link: Link, folder: Path) -> None:
     (folder / "some files" / "inner" / "ümlaut.txt").write_text("täxt")
     (folder / "link").symlink_to(folder / "some files")
     there = link.push(folder / "link")
-    link.pull(f"{there}/one.bin", folder / "back.bin")
+    link.pull(f"{there}/one.bin", folder / "back.bin", 256_000)
     assert (folder / "back.bin").read_bytes() == (folder / "some files" / "one.bin").read_bytes()
     assert list(link.run(["cat", f"{there}/inner/ümlaut.txt"], {})) == ["täxt"]
     assert link.push(folder / "some files") == there
     with pytest.raises(EdgekdError):
-        link.pull(f"{there}/none.bin", folder / "none.bin")
+        link.pull(f"{there}/none.bin", folder / "none.bin", 256_000)
+    with pytest.raises(EdgekdError, match="larger than the 100,000 bytes"):
+        link.pull(f"{there}/one.bin", folder / "cut.bin", 100_000)
+    assert not (folder / "cut.bin").exists()
 
 
 def what_is_there_is_checked(again: Callable[[], Link], folder: Path) -> None:
@@ -62,7 +61,7 @@ def what_is_there_is_checked(again: Callable[[], Link], folder: Path) -> None:
         list(link.run(["sh", "-c", f"head -c 495 {there} > /dev/null; {spoil}"], {}))
     with again() as link:
         assert link.push(file) == there
-        link.pull(there, folder / "back")
+        link.pull(there, folder / "back", 500)
         assert (folder / "back").read_bytes() == b"right" * 100
         mark = f"{there.rpartition('/')[0]}/mark"
         list(link.run(["sh", "-c", f"echo untouched > {mark}"], {}))

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -107,7 +108,7 @@ def test_sustained_tells_latency_over_time(ran: Ran, monkeypatch: pytest.MonkeyP
         (["--sustained", "2d"], "--sustained 2d: no time"),
         (["--texts", "empty"], "empty holds no line of text"),
         (["--texts", "latin"], "byte 0xe9 is not UTF-8"),
-        (["--lengths", "999"], "onnxruntime does not run 1 x 999 tokens: "),
+        (["--lengths", "999"], "the model does not run 1 x 999 tokens: "),
     ],
 )
 def test_what_is_wrong_is_told(argv: list[str], told: str, ran: Ran, tmp_path: Path) -> None:
@@ -145,6 +146,23 @@ def test_the_agent_as_one_file_answers_as_the_package_does(ran: Ran) -> None:
             assert list(Path(board.scratch).parent.iterdir()) == []
     np.testing.assert_array_equal(told[0][0], told[1][0])
     assert told[0][1:] == told[1][1:]
+
+
+def test_the_agent_takes_its_outputs_along_when_who_asked_is_gone(ran: Ran, tmp_path: Path) -> None:
+    """A killed run's standard input closes, wherever the agent is; nobody else would remove what it wrote."""
+    rows, outputs = str(tmp_path / "rows.npz"), tmp_path / "outputs.npy"
+    np.savez(rows, ids=np.array([2, 5, 3, 2, 6, 7, 3]), types=np.zeros(7, np.int64), ends=np.array([3, 7]))
+    job = {"do": "score", "deadline": 60, "artifact": str(ran.folder / "onnx"), "runtime": "onnxruntime", "threads": 1}
+    argv = [sys.executable, "-m", "edgekd.worker"]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as agent:
+        assert agent.stdin and agent.stdout
+        agent.stdin.write(json.dumps({**job, "inputs": rows, "longest": rows, "outputs": str(outputs)}) + "\n")
+        agent.stdin.flush()
+        assert any('"kind": "facts"' in line for line in agent.stdout)
+        assert np.load(outputs).shape == (2, 2) and agent.poll() is None
+        agent.stdin.close()
+        assert agent.wait() == 1
+    assert not outputs.exists()
 
 
 def test_a_device_that_answers_otherwise_fails_the_bench(ran: Ran, tmp_path: Path) -> None:

@@ -23,6 +23,15 @@ def test_streams_and_statuses(link: Link) -> None:
     links.streams_and_statuses(link)
 
 
+def test_a_killed_command_is_told_with_what_to_do(link: Link) -> None:
+    with pytest.raises(EdgekdError, match="ended with status -9") as caught:
+        list(link.run(["sh", "-c", "kill -9 $$"], {}))
+    assert "for lack of memory. Run it again" in caught.value.hint
+    with pytest.raises(EdgekdError) as caught:
+        list(link.run(["sh", "-c", "echo cause >&2; kill -9 $$"], {}))
+    assert caught.value.hint == "cause"
+
+
 def test_files_go_there_and_back(link: Link, tmp_path: Path) -> None:
     if link.here:
         assert link.push(tmp_path) == str(tmp_path)

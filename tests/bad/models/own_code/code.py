@@ -1,0 +1,3 @@
+from pathlib import Path
+
+Path("owned").write_text("this code ran")
