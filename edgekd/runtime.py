@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from edgekd.errors import EdgekdError, nearest
 from edgekd.registry import Registry
-from edgekd.resident import peak
+from edgekd.resident import give_back, peak
 
 if TYPE_CHECKING:
     import numpy as np
@@ -113,10 +113,11 @@ class Executable(ABC):
         """Let go of what the runtime holds."""
 
     def close(self) -> None:
-        """Release; a second call does nothing."""
+        """Release, and give the memory back to the system; a second call does nothing."""
         if not self.closed:
             self.closed = True
             self.release()
+            give_back()
 
 
 class Runtime(ABC):
