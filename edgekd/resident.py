@@ -18,8 +18,8 @@ def peak() -> int:
 
 
 def give_back() -> None:
-    """Return what is allocated to nobody to the system: glibc keeps it, so one who loads and closes models for hours is seen
-    to hold a model or two more than are open. Elsewhere the allocator does so by itself.
+    """Return to the system what is allocated to nobody: glibc keeps it, and a process that loads and closes models would
+    be seen to hold one or two more than are open. Elsewhere allocators do so by themselves.
     """
     with suppress(AttributeError, OSError):
         ctypes.CDLL(None).malloc_trim(0)

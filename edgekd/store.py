@@ -121,6 +121,7 @@ def write_bytes(path: Path, content: bytes) -> None:
             draft.write_bytes(content)
             _sync(draft)
             draft.replace(path)
+            _sync(path.parent)  # else a power cut may still take the name back
         finally:
             draft.unlink(missing_ok=True)
 

@@ -24,6 +24,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 
 
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist
+def pytest_testnodedown(node: Any, error: object) -> None:
+    """Say how a process of tests ended that was lost: by which signal, or with which status."""
+    if error:
+        print(f"\n{node.gateway.id} was lost, and ended with {node.gateway._io.popen.wait(60)}", file=sys.__stderr__)
+
+
 @pytest.fixture(scope="session")
 def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A BERT of 4 layers, 32 wide."""

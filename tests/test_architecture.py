@@ -112,6 +112,7 @@ FLOORS = [
         "runtimes.*",
         "engine",
     ],
+    ["kd.memory"],
     ["kd.methods.*", "kd.training", "kd.augmentation"],
     ["kd.fitting"],
     ["calibration"],

@@ -1,7 +1,7 @@
 """The power fails: what was written and never synced is gone, and nothing that has a name is half there.
 
-A store on an ext4 of its own, in a file. Its kernel writes to that file what was synced, and no more while nothing is older
-than 30 s, so the file as it is at a moment is the disk after a cut at it: mounted, its journal is played, as at a start.
+A store on an ext4 of its own, in a file. The kernel writes to that file what was synced, and no more while nothing is
+older than 30 s, so a copy of it is the disk as a power cut leaves it: mounted, its journal is played, as at a start.
 """
 
 import os
@@ -29,9 +29,7 @@ from edgekd.store import Store, write_text
 from tests.test_store import fill
 
 def larger(draft):
-    (draft / "inner").mkdir()
-    for name in ("model.bin", "inner/part.bin"):
-        (draft / name).write_bytes(os.urandom(50_000))
+    (draft / "model.bin").write_bytes(os.urandom(100_000))
     return fill(draft)
 
 store = Store(Path(sys.argv[1]))

@@ -29,6 +29,7 @@ class Position:
     history: list[dict[str, Any]]
     sums: dict[str, float]
     losses: list[float] = field(default_factory=list)  # of the epoch's steps so far
+    doubts: dict[str, str] = field(default_factory=dict)  # by phase and step: how it differs from what was asked for
 
     def count(self, phase: Phase, terms: dict[str, float], steps: int) -> None:
         """A step is done; at an epoch's end its means are recorded. Raises EdgekdError where the loss is no number."""

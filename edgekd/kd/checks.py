@@ -50,7 +50,7 @@ def check(student: Any, teachers: Mapping[str, Any], phases: Sequence[Phase]) ->
             _check_kin(phase, student, teacher, "gate: module")
         if student.config.num_labels == 1:
             _check_values(phase)
-        if phase.accumulate > 1 and (torn := _by_batch(phase)):
+        if phase.accumulate > 1 and (torn := by_batch(phase)):
             doubts.append(
                 f"phase '{phase.name}': {torn} compares the rows of a batch, of which it sees 1/{phase.accumulate}"
             )
@@ -120,7 +120,7 @@ def _width(model: Any) -> int:
     return int(model.config.hidden_size)
 
 
-def _by_batch(phase: Phase) -> str:
+def by_batch(phase: Phase) -> str:
     """What is no mean over rows, if a phase has any such."""
     if phase.terms.contrastive:
         return "contrastive"

@@ -137,7 +137,8 @@ def fit(
     student: Any = learner.student
     encoder.save(student, job.out)
     (job.out / TRAINING).write_text(json.dumps(history, indent=1) + "\n")
-    return {"parameters": sum(parameter.numel() for parameter in student.parameters())}
+    facts: dict[str, Any] = {"parameters": sum(parameter.numel() for parameter in student.parameters())}
+    return {**facts, "doubts": training.doubts} if training.doubts else facts
 
 
 def _encoded(

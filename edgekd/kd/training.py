@@ -9,7 +9,7 @@ import contextlib
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import get_scheduler
 
-from edgekd.kd import beside, checkpoints
+from edgekd.kd import beside, checkpoints, memory
 from edgekd.kd.checkpoints import Position
 from edgekd.kd.gates import Moment
 from edgekd.kd.heap import kept_heap
@@ -45,6 +45,7 @@ class Training:
     `scratch` keeps the checkpoints, one every `checkpoint_s` seconds and one at each phase's end; with the same values
     and the same folder, `run` goes on from the last. A teacher's outputs that fit into `cache_bytes` are computed once.
     `track` gets the mean of each loss term, and the learning rate, with the number of steps so far, over all phases.
+    `doubts` say after `run` how it differed from what the phases ask for.
     """
 
     learner: Learner
@@ -58,6 +59,7 @@ class Training:
     clock: Callable[[], float] = time.monotonic
     cache_bytes: float = 4e9
     track: Callable[[Mapping[str, float], int], None] = lambda values, step: None
+    doubts: list[str] = field(default_factory=list, init=False)
 
     def run(self) -> list[dict[str, Any]]:
         """One record an epoch: its phase, its number, the mean of each loss term, the loss of each tenth (`course`)."""
@@ -81,12 +83,13 @@ class Training:
             self.learner.begin(self.phases[number])
             with kept_heap():
                 self._phase(accelerator, wrapped, number, position, saved if position.step else None)
-            position = Position(number + 1, 0, position.history, {})
+            position = Position(number + 1, 0, position.history, {}, doubts=position.doubts)
             if accelerator.is_main_process:
                 checkpoints.save(self.scratch, position, partial(_save_learner, checkpoints.weights(self.learner)))
                 self._forget(number)
         accelerator.free_memory()
         self.learner.to("cpu")
+        self.doubts = list(position.doubts.values())
         return position.history
 
     def _phase(
@@ -109,33 +112,42 @@ class Training:
         wrapped.train()
         last = self.clock()
         losses: list[dict[str, float]] = []
+        parts = phase.accumulate
         for epoch in range(position.step // steps, epochs):
             drawn = _mix(self.seed, number, epoch, 2)
             order = list(batches(rows.tokens.lengths, phase.batch_size, _mix(self.seed, number, epoch)))
-            left = order[position.step - epoch * steps :]
-            for parts in loader(accelerator, rows, left, phase.accumulate, drawn):
-                torch.manual_seed(_mix(self.seed, number, position.step, 1 + 2 * accelerator.process_index))
-                passed = position.step / total
-                self.learner.moment = Moment(drawn, _mix(self.seed, number, position.step, 2), passed)
-                found = self._forward(accelerator, wrapped, parts)
-                accelerator.clip_grad_norm_(self.learner.parameters(), 1.0)
-                losses.append({**found, "learning_rate": scheduler.get_last_lr()[0]})
-                optimizer.step()
-                scheduler.step()
-                optimizer.zero_grad()
-                position.count(phase, found, steps)
-                self.progress(phase.name, position.step, total)
-                if accelerator.is_main_process and (len(losses) == _TRACKED or position.step == total):
-                    told = {name: [step[name] for step in losses if name in step] for step in losses for name in step}
-                    means = {f"{phase.name}/{name}": sum(values) / len(values) for name, values in told.items()}
-                    self.track(means, before + position.step)
-                    losses.clear()
-                # All randomness is drawn anew at each step, so one process's state is everyone's.
-                if accelerator.is_main_process and self.clock() - last >= self.checkpoint_s:
-                    checkpoints.save(self.scratch, position, partial(_save_state, accelerator))
-                    last = self.clock()
+            while left := order[position.step - epoch * steps :]:
+                for batch in loader(accelerator, rows, left, parts, drawn):
+                    torch.manual_seed(_mix(self.seed, number, position.step, 1 + 2 * accelerator.process_index))
+                    passed = position.step / total
+                    self.learner.moment = Moment(drawn, _mix(self.seed, number, position.step, 2), passed)
+                    try:
+                        found = self._forward(accelerator, wrapped, batch)
+                    except (RuntimeError, MemoryError) as error:
+                        optimizer.zero_grad()
+                        parts = memory.parts_after(error, phase, parts, accelerator.num_processes)
+                        position.doubts[f"{phase.name} {position.step}"] = memory.told(phase, position.step, parts)
+                        break  # the same step once more
+                    accelerator.clip_grad_norm_(self.learner.parameters(), 1.0)
+                    losses.append({**found, "learning_rate": scheduler.get_last_lr()[0]})
+                    optimizer.step()
+                    scheduler.step()
+                    optimizer.zero_grad()
+                    position.count(phase, found, steps)
+                    self.progress(phase.name, position.step, total)
+                    if accelerator.is_main_process and (len(losses) == _TRACKED or position.step == total):
+                        self._track(phase, losses, before + position.step)
+                        losses.clear()
+                    # All randomness is drawn anew at each step, so one process's state is everyone's.
+                    if accelerator.is_main_process and self.clock() - last >= self.checkpoint_s:
+                        checkpoints.save(self.scratch, position, partial(_save_state, accelerator))
+                        last = self.clock()
         accelerator._optimizers.clear()
         accelerator._schedulers.clear()
+
+    def _track(self, phase: Phase, losses: "Sequence[Mapping[str, float]]", step: int) -> None:
+        told = {name: [step[name] for step in losses if name in step] for step in losses for name in step}
+        self.track({f"{phase.name}/{name}": sum(values) / len(values) for name, values in told.items()}, step)
 
     def _steps(self, number: int) -> tuple[int, int]:
         """The steps of a phase's epoch, and of all its epochs."""

@@ -178,6 +178,7 @@ class Distill(Stage):
             self.checkpoint_s,
             self.teacher_cache_gb,
         )
+        doubts += facts.get("doubts", [])
         return {**facts, **told, "doubts": doubts, "phases": [phase.model_dump(mode="json") for phase in phases]}
 
     def _reads(self, job: Job, teacher: Any) -> "Reads | None":

@@ -71,7 +71,8 @@ def watched(folder: Path) -> Iterator[None]:
     if not getattr(sys, "_edgekd_watched", False):
         sys.addaudithook(_hook)  # for good: there is no way to take one away
         sys._edgekd_watched = True  # type: ignore[attr-defined]
-    before, scratch = signal.signal(signal.SIGVTALRM, _late), tempfile.tempdir
+    signal.signal(signal.SIGVTALRM, _late)
+    scratch = tempfile.tempdir
     _allowed[:] = [os.path.realpath(folder)]
     tempfile.tempdir = _allowed[0]
     signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS)
@@ -80,5 +81,5 @@ def watched(folder: Path) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         _allowed.clear()
-        signal.signal(signal.SIGVTALRM, before)
+        signal.signal(signal.SIGVTALRM, signal.SIG_IGN)  # one that comes late ends nobody
         tempfile.tempdir = scratch
