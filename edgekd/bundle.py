@@ -7,11 +7,11 @@ requirements by hash, a model card, and golden vectors that `predict.py --selfte
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from edgekd import bundle_card, bundle_predict, bundle_requirements, closure, report_files, selftest
+from edgekd import bundle_card, bundle_predict, bundle_requirements, closure, report_files, selftest, signing
 from edgekd.artifact import DICTIONARY, Artifact
 from edgekd.data import Data
 from edgekd.data_options import DataOptions
@@ -22,11 +22,20 @@ from edgekd.store import writable
 _GOLDEN_ROWS = 16
 
 
-def bundle(folder: Path, out: Path, archive: bool = False, platform: str = "", python: str = "") -> Path:
+def bundle(
+    folder: Path,
+    out: Path,
+    archive: bool = False,
+    platform: str = "",
+    python: str = "",
+    key: Path | None = None,
+    password: Callable[[], str] = str,
+) -> Path:
     """Make the bundle of runs/NAME/STEP below `out`; returns its folder or archive. An older one for the same platform
     and Python is replaced.
 
     `platform` and `python`: whose wheels the requirements pin, as pip names them; default: this machine's.
+    `key`, a secret key of minisign, signs it; its password is asked for where it has one.
     Raises EdgekdError for a folder that is no artifact of a finished run, or one that was refused, and for one that a
     runtime of another package serves.
     """
@@ -49,6 +58,7 @@ def bundle(folder: Path, out: Path, archive: bool = False, platform: str = "", p
             "asking",
             "selftest",
             "plain",
+            "signing",
             f"runtimes.{runtime}",
             f"tasks.{artifact.manifest.task}",
         ]
@@ -62,6 +72,9 @@ def bundle(folder: Path, out: Path, archive: bool = False, platform: str = "", p
         (made / selftest.GOLDEN).write_text(selftest.record(made / "model", _texts(data), exact), encoding="utf-8")
         card = bundle_card.card(title, artifact.manifest, report, step, data, wheels)
         (made / "README.md").write_text(card, encoding="utf-8")
+        signing.record(made)
+        if key is not None:
+            signing.sign(made, key, password, f"edgekd bundle {name}")
         out.mkdir(parents=True, exist_ok=True)
         target = out / (f"{name}.tar.gz" if archive else name)
         if archive:

@@ -5,6 +5,7 @@ A bundle's predict.py: it runs beside the bundle's `model` and `edgekd` folders.
 
 import argparse
 import json
+import os
 import re
 import sys
 from pathlib import Path
@@ -23,7 +24,12 @@ def main() -> None:
     parser.add_argument(
         "--dictionary", type=Path, help="a file of entries, a tab and a type each, instead of the model's"
     )
+    parser.add_argument(
+        "--key", help="minisign's public key, or its file: check the bundle's signature and files first"
+    )
     given = parser.parse_args()
+    if given.key:
+        sys.pycache_prefix = os.devnull  # what is compiled is not signed
     made, ours = _made_for(), "{}.{}".format(*sys.version_info)
     if made and made.group("python") != ours:
         print(f"note: this is Python {ours}, and the bundle is for {made[0]}", file=sys.stderr)
@@ -45,8 +51,17 @@ def _made_for() -> "re.Match[str] | None":
 
 
 def _answer(given: argparse.Namespace) -> None:
-    from edgekd.asking import asked
+    from edgekd import signing
     from edgekd.errors import EdgekdError
+
+    try:
+        if given.key:
+            signing.check_signature(HERE, given.key)
+        if given.key or given.selftest:
+            signing.check(HERE)
+    except EdgekdError as error:
+        sys.exit(f"error: {error}")
+    from edgekd.asking import asked
     from edgekd.plain import plain
     from edgekd.predicting import predict
     from edgekd.selftest import GOLDEN, replay

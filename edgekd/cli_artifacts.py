@@ -1,6 +1,7 @@
 """What is done with a run's artifacts: edgekd predict, bundle, push."""
 
 import json
+import os
 from pathlib import Path
 
 import click
@@ -37,13 +38,20 @@ def predict(artifact: Path, text: tuple[str, ...], dictionary: Path | None) -> N
     "--platform", default="", help="Wheels to require, such as manylinux_2_28_aarch64; default: this machine's."
 )
 @click.option("--python", default="", help="Python version of those wheels, such as 3.11; default: this one's.")
-def bundle(artifact: Path, out: Path, archive: bool, platform: str, python: str) -> None:
+@click.option("--sign", "key", type=click.Path(path_type=Path), help="Sign it with this secret key of minisign.")
+def bundle(artifact: Path, out: Path, archive: bool, platform: str, python: str, key: Path | None) -> None:
     """Make runs/NAME/STEP into a folder or archive that serves it anywhere: model, predict.py, requirements with
     hashes, a model card, and golden vectors that `python predict.py --selftest` replays.
+
+    A key's password is asked for, or taken from EDGEKD_SIGN_PASSWORD. Check what was signed with edgekd verify --key.
     """
     from edgekd import bundle as bundles
 
-    made = bundles.bundle(artifact, out, archive, platform, python)
+    def password() -> str:
+        told = os.environ.get("EDGEKD_SIGN_PASSWORD")
+        return str(click.prompt(f"Password of {key}", hide_input=True, err=True)) if told is None else told
+
+    made = bundles.bundle(artifact, out, archive, platform, python, key, password)
     echo(f"{made} ({bundles.size(made) / 1e6:.1f} MB)")
 
 

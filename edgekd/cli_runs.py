@@ -78,16 +78,23 @@ def collect(folders: tuple[Path, ...], store: str | None, yes: bool) -> None:
 
 
 @click.command()
-@click.argument("folders", metavar="[ARTIFACT]...", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("folders", metavar="[ARTIFACT|BUNDLE]...", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--key", help="A public key of minisign, or its file: each must be a bundle that it signed.")
 @RUNS
 @STORE
-def verify(folders: tuple[Path, ...], runs: Path, store: str | None) -> None:
-    """Read artifacts whole, those of the store where none is named, and compare every file with what was made.
+def verify(folders: tuple[Path, ...], key: str | None, runs: Path, store: str | None) -> None:
+    """Read artifacts and bundles whole, the store's artifacts where none is named, and compare every file with what was
+    made.
 
     Ends with 1 where one differs, and says how to make it anew.
     """
-    from edgekd import history
+    from edgekd import history, signing
 
+    if key:
+        if not folders:
+            raise EdgekdError("a key checks bundles, and none is named", "Type: edgekd verify BUNDLE --key FILE")
+        for folder in folders:
+            echo(f"{folder}: signed as '{signing.check_signature(folder, key)}'")
     found = history.verify(folders or history.artifacts(opened(runs, store)))
     for error in found.damaged:
         echo(f"{error.problem}\n  {error.hint}")

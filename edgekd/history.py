@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgekd import answers, report_files, study_files, tracking
+from edgekd import answers, report_files, signing, study_files, tracking
 from edgekd.artifact import Artifact
 from edgekd.decoding import json_object
 from edgekd.errors import EdgekdError, nearest
@@ -63,12 +63,15 @@ class Verified:
 
 
 def verify(folders: Iterable[Path]) -> Verified:
-    """Read artifacts whole, and hold every file to the digest that it had when it was made."""
+    """Read artifacts and bundles whole, and hold every file to the digest that it had when it was made."""
     count, size = 0, 0
     damaged: list[EdgekdError] = []
     for folder in folders:
         count += 1
         try:
+            if (folder / signing.SUMS).is_file():
+                signing.check(folder)
+                folder /= "model"
             size += Artifact.load(folder).size
         except EdgekdError as error:
             damaged.append(error)

@@ -17,6 +17,7 @@ GIVES = {
     "executorch": "export to ExecuTorch, its quantizer and its runtime",
     "sweep": "sweeps on a Ray cluster, and searches",
     "s3": "a store on S3, or what speaks like it",
+    "sign": "bundles that are signed, by minisign",
     "docs": "the builder of the documentation's site",
     "dev": "the tests, the linters and the type checker",
 }

@@ -18,8 +18,8 @@ def peak() -> int:
 
 
 def give_back() -> None:
-    """Return to the system what is allocated to nobody: glibc keeps it, and a process that loads and closes models would
-    be seen to hold one or two more than are open. Elsewhere allocators do so by themselves.
+    """Return to the system what is allocated to nobody: glibc keeps it, and a process that loads and closes models
+    would be seen to hold one or two more than are open. Elsewhere allocators do so by themselves.
     """
     with suppress(AttributeError, OSError):
         ctypes.CDLL(None).malloc_trim(0)

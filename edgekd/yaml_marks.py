@@ -133,7 +133,7 @@ def _plain(node: Any, place: str, loader: Any) -> Any:
         return None
     try:
         return loader.construct_object(node)
-    except (ValueError, KeyError):
+    except (ValueError, LookupError):  # an empty !!int has no first digit
         raise EdgekdError(
             f"{node.value[:40]!r} is no {kind}", "Mend it, or put quotation marks around it.", place
         ) from None

@@ -14,7 +14,7 @@ ROOT = Path(edgekd.__file__).parent
 FLOORS = [
     ["edgekd", "plain", "machine", "examination"],
     ["errors", "resident", "cache"],
-    ["decoding", "paths"],
+    ["decoding", "paths", "signing"],
     [
         "options",
         "artifact",
