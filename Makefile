@@ -1,12 +1,16 @@
 # The habits of the house, one word each. PYTHON is the environment's interpreter.
 PYTHON ?= .venv/bin/python
 
-.PHONY: check test test-slow test-data test-emulated fuzz docs bench pi phone board
+.PHONY: check audit test test-slow test-data test-emulated fuzz docs bench pi phone board
 
 check:
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m mypy
+
+# Known vulnerabilities of what is installed; what an index has no advisories for is listed as left out.
+audit:
+	$(PYTHON) -m pip_audit --local --skip-editable --progress-spinner off
 
 test:
 	$(PYTHON) -m pytest --cov

@@ -1,12 +1,14 @@
 """The Hugging Face hub's HTTP interface, served from a folder on the loopback: what its client asks for, and no more.
 
-Layout: FOLDER/models/OWNER/NAME/... and FOLDER/datasets/OWNER/NAME/...; every revision is the one commit. Who has
+Layout: FOLDER/models/OWNER/NAME/... and FOLDER/datasets/OWNER/NAME/...; every revision is the one commit, but a full commit,
+which is itself. Who has
 TOKEN may make repositories of OWNER and commit to them; large files go by git's LFS, not by the hub's own Xet.
 """
 
 import base64
 import hashlib
 import json
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +20,7 @@ from urllib.parse import unquote, urlparse
 import yaml
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+_PINNED = re.compile(r"[0-9a-f]{40}")
 TOKEN, OWNER = "hf_loopback", "me"
 _LARGE = 10_000  # bytes from which a file is sent by LFS
 _WRITES = ("/repos/create", "/validate-yaml", "/preupload/main", "/commit/main", "/info/lfs/objects/batch")
@@ -77,6 +80,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.objects[oid] = content
         return self._send(b"", body=True)
 
+    @property
+    def _revision(self) -> str:
+        parts = unquote(urlparse(self.path).path).split("/")
+        return next(filter(_PINNED.fullmatch, parts), COMMIT)
+
     def _answer(self, body: bool, posted: bytes = b"") -> None:
         path = unquote(urlparse(self.path).path)
         self.server.asked.append(f"{self.command} {path}")
@@ -105,7 +113,7 @@ class _Handler(BaseHTTPRequestHandler):
             siblings = [{"rfilename": file.relative_to(folder).as_posix()} for file in files]
             private = self.server.private.get(repository, False)
             return self._json(
-                {"id": repository, "sha": COMMIT, "siblings": siblings, "private": private, "tags": []}, body
+                {"id": repository, "sha": self._revision, "siblings": siblings, "private": private, "tags": []}, body
             )
         if rest[0] == "tree":
             under = folder.joinpath(*rest[2:])
@@ -197,7 +205,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(content)))
         self.send_header("ETag", f'"{hashlib.sha1(content).hexdigest()}"')
-        self.send_header("X-Repo-Commit", COMMIT)
+        self.send_header("X-Repo-Commit", self._revision)
         self.end_headers()
         if body:
             self.wfile.write(content)
@@ -205,7 +213,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _missing(self, code: str) -> None:
         self.send_response(404)
         self.send_header("X-Error-Code", code)
-        self.send_header("X-Repo-Commit", COMMIT)
+        self.send_header("X-Repo-Commit", self._revision)
         self.send_header("Content-Length", "0")
         self.end_headers()
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -77,10 +78,12 @@ def test_the_ordinary_recipe_runs_from_a_hub(hub_folder: Path, tmp_path: Path) -
     assert "/datasets/nyu-mll/glue/resolve/" in asked and "cola/train-00000-of-00001.parquet" in asked
     folder = tmp_path / "runs" / "cola_int8"
     report = json.loads((folder / "report.json").read_text())
-    assert report["data"]["commit"] == COMMIT and report["overrides"] == []
+    assert f"revision: {report['data']['commit']}," in RECIPE.read_text() and report["overrides"] == []
     assert report["steps"][0]["score"]["rows"] == 32
     manifest = json.loads((folder / "teacher" / "manifest.json").read_text())
-    assert manifest["options"]["model"] == f"hub:google-bert/bert-base-uncased@{COMMIT}"
+    pinned = next(line for line in RECIPE.read_text().splitlines() if "id: teacher" in line)
+    assert re.fullmatch(r"hub:google-bert/bert-base-uncased@[0-9a-f]{40}", manifest["options"]["model"])
+    assert manifest["options"]["model"].removeprefix("hub:") in pinned
     assert manifest["labels"] == ["unacceptable", "acceptable"]
     # The hub has gone: what was downloaded and made still serves.
     again = edgekd(tmp_path, "http://127.0.0.1:9", "plan", str(RECIPE), "--online", *quick)
@@ -100,7 +103,8 @@ def test_names_the_hub_does_not_have(hub_folder: Path, tmp_path: Path) -> None:
 def test_no_hub_falls_back_to_the_offline_block(tmp_path: Path) -> None:
     done = edgekd(tmp_path, "http://127.0.0.1:9", "plan", str(RECIPE))
     assert "The hub is not used: the recipe's offline block applies to data, teacher.model" in done.stdout, done.stderr
-    done = edgekd(tmp_path, "http://127.0.0.1:9", "plan", str(RECIPE), "--online")
+    moving = ["--set", "teacher.model=google-bert/bert-base-uncased"]  # a full commit needs no hub to be planned with
+    done = edgekd(tmp_path, "http://127.0.0.1:9", "plan", str(RECIPE), "--online", *moving)
     assert done.returncode == 1 and "could not be had from http://127.0.0.1:9" in done.stderr
 
 
