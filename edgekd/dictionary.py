@@ -55,7 +55,7 @@ class Dictionary:
             if not entry or not kind or "\t" in kind:
                 problem = f"{line.rstrip()!r:.200} is no entry"
                 raise EdgekdError(problem, "Write the entry, a tab and its type.", f"{source}:{number}")
-            found.append((entry, kind))
+            found.append((entry, " ".join(kind.split())))
         made = cls(tuple(found))
         if len(made.kinds) > _MOST_KINDS:
             hint = f"Up to {_MOST_KINDS} are read. Is the entry first, then a tab and its type?"
@@ -64,7 +64,7 @@ class Dictionary:
 
     def write(self, file: Path) -> None:
         """As `read` takes it: an entry's white space is plain spaces, as the matcher takes it."""
-        lines = (f"{' '.join(entry.split())}\t{' '.join(kind.split())}\n" for entry, kind in self.entries)
+        lines = (f"{' '.join(entry.split())}\t{kind}\n" for entry, kind in self.entries)
         file.write_text("".join(lines), encoding="utf-8")
 
     @property
