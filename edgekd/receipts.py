@@ -62,7 +62,8 @@ def _after_total(text: str, at: int) -> float:
 
 def _loosely(text: str, value: str) -> tuple[int, int] | None:
     """Where the letters and digits of a value stand in a row, in any case."""
-    kept = [(number, character.lower()) for number, character in enumerate(text) if character.isalnum()]
+    # A small letter may be two characters: of İ it is i and a dot.
+    kept = [(number, small) for number, one in enumerate(text) if one.isalnum() for small in one.lower()]
     wanted = "".join(character.lower() for character in value if character.isalnum())
     at = "".join(character for _, character in kept).find(wanted) if wanted else -1
     return None if at < 0 else (kept[at][0], kept[at + len(wanted) - 1][0] + 1)
