@@ -1,8 +1,8 @@
 """The Hugging Face hub's HTTP interface, served from a folder on the loopback: what its client asks for, and no more.
 
 Layout: FOLDER/models/OWNER/NAME/... and FOLDER/datasets/OWNER/NAME/...; every revision is the one commit, but a full
-commit, which is itself. Who has TOKEN may make repositories of OWNER and commit to them; large files go by git's LFS, not
-by the hub's own Xet.
+commit, which is itself. Who has TOKEN may make repositories of OWNER and commit to them; large files go by git's LFS,
+not by the hub's own Xet.
 """
 
 import base64
