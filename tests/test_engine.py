@@ -1,6 +1,8 @@
 """The unified backend engine: every backend held to one contract, with its real runtime."""
 
 import importlib.util
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -243,6 +245,29 @@ def test_an_unknown_operator_is_a_clear_error(engine: Engine, tmp_path: Path) ->
 def test_a_runtime_reads_its_own_formats(sealed: Callable[[str], Path], engine: Engine) -> None:
     with pytest.raises(EdgekdError, match="does not read torch artifacts"):
         engine.compile(sealed("torch"), runtime="onnxruntime")
+
+
+CLOSER = """\
+import gc, signal, sys
+from pathlib import Path
+from edgekd.engine import Engine
+engines = [Engine(), Engine()]
+for engine in engines:
+    engine.compile(Path(sys.argv[1]))
+while engines:
+    engines.pop(0).close()
+    gc.collect()
+try:
+    signal.raise_signal(signal.SIGINT)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_an_interrupt_is_one_after_models_were_closed(form: str, sealed: Callable[[str], Path]) -> None:
+    done = subprocess.run([sys.executable, "-c", CLOSER, str(sealed(form))], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "interrupted\n"), done.stderr
 
 
 def test_one_of_two_libraries_is_enough() -> None:

@@ -1,7 +1,7 @@
 """OpenVINO: serves model.xml and model.bin, on processors, GPUs and NPUs."""
 
 from collections import Counter
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,9 +28,7 @@ class OpenVino(Runtime):
     def compile(
         self, artifact: Path, device: EngineDevice, shape: "Shape | None" = None, precision: str = "fp32"
     ) -> Executable:
-        import openvino
-
-        core = openvino.Core()
+        core = _core()
         place = self.device(device)
         if place not in core.available_devices:
             raise EdgekdError(
@@ -48,6 +46,17 @@ class OpenVino(Runtime):
             return _Compiled(core.compile_model(model, place, settings), again)
         except RuntimeError as error:
             raise self.refused(artifact, error) from None
+
+
+@cache
+def _core() -> Any:
+    """One for the process, for good. Each that loads the processor's plug-in gives its thread a stack for signals, and
+    at its end puts back the one before: of two that end in their order, the second puts back what the first has freed,
+    and the next signal that Python handles, an interrupt too, ends the process (2026.4, status -11).
+    """
+    import openvino
+
+    return openvino.Core()
 
 
 class _Compiled(Executable):
