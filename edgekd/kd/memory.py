@@ -32,8 +32,9 @@ def parts_after(error: Exception, phase: Phase, parts: int, processes: int) -> i
     smaller = f"Lower its batch_size ({phase.batch_size}), the data's max_length, or choose a smaller model."
     if whole := by_batch(phase):
         raise EdgekdError(f"{said}, and {whole} compares all rows of a batch", smaller) from None
-    if rows == 1:
-        raise EdgekdError(said, smaller) from None
+    if rows == 1:  # or oneDNN, which makes no code any more in a process where it once found no place for some
+        most = f"Set accumulate: {phase.batch_size} on it and begin again: a checkpoint is kept"
+        raise EdgekdError(said, f"{most}; else lower the data's max_length.") from None
     if processes > 1:
         raise EdgekdError(said, f"Set accumulate: {2 * parts} on it, and begin again: a checkpoint is kept.") from None
     return 2 * parts

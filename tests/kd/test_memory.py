@@ -27,6 +27,8 @@ from edgekd.kd.training import Training
 from edgekd.tokens import Encoded
 
 torch.set_num_threads(1)
+# oneDNN makes code as it goes, and makes none any more once it found no place for some.
+torch.backends.mkldnn.set_flags(False)
 phase = Phase(name="task", terms=Terms(hard=1), epochs=2, batch_size=512, learning_rate=1e-3)
 draw = np.random.default_rng(0)
 ids = [draw.integers(5, 20, 30).astype(np.int64) for _ in range(1024)]
@@ -41,10 +43,10 @@ def train(scratch):
     training = Training(learner, [phase], [rows], 5, Path(scratch), lambda *_: None, "fp32")
     return [record["loss"] for record in training.run()], training.doubts
 
-now = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-resource.setrlimit(resource.RLIMIT_AS, (now + int(sys.argv[2]) * 1_000_000, resource.RLIM_INFINITY))
+now = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmData")) * 1024
+resource.setrlimit(resource.RLIMIT_DATA, (now + int(sys.argv[2]) * 1_000_000, resource.RLIM_INFINITY))
 short, doubts = train(sys.argv[3] + "/short")
-resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY,) * 2)
+resource.setrlimit(resource.RLIMIT_DATA, (resource.RLIM_INFINITY,) * 2)
 whole, none = train(sys.argv[3] + "/whole")
 print(json.dumps([whole, none, short, doubts]))
 """
