@@ -146,10 +146,13 @@ def _line(text: str) -> Any:
 
 
 def _places(root: Any) -> Iterator[tuple[Any, Any]]:
-    """Every (holder, key or number) below a list or mapping."""
-    found = [root]
+    """Every (holder, key or number) below a list or mapping; one that YAML's aliases name twice, or within itself, once."""
+    found, seen = [root], set[int]()
     while found:
         holder = found.pop()
+        if id(holder) in seen:
+            continue
+        seen.add(id(holder))
         for place in holder if isinstance(holder, dict) else range(len(holder)):
             yield holder, place
             if isinstance(holder[place], (dict, list)):
