@@ -146,7 +146,7 @@ def _line(text: str) -> Any:
 
 
 def _places(root: Any) -> Iterator[tuple[Any, Any]]:
-    """Every (holder, key or number) below a list or mapping; one that YAML's aliases name twice, or within itself, once."""
+    """Every (holder, key or number) below a list or mapping; what YAML's aliases name twice, or within itself, once."""
     found, seen = [root], set[int]()
     while found:
         holder = found.pop()
