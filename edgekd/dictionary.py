@@ -48,7 +48,8 @@ class Dictionary:
             problem = f"dictionary {source} cannot be read: {error.strerror}"
             raise EdgekdError(problem, "Name a UTF-8 text file.") from None
         found = []
-        for number, line in enumerate(decoded(content, str(source)).removeprefix("\ufeff").split("\n"), start=1):
+        # Marks of byte order, of files put together too, are no part of an entry.
+        for number, line in enumerate(decoded(content, str(source)).replace("\ufeff", "").split("\n"), start=1):
             entry, _, kind = map(str.strip, line.partition("\t"))
             if not line.strip():
                 continue
