@@ -24,12 +24,18 @@ def header(file: Path, settings: Mapping[str, Any]) -> list[str]:
         return list(settings.get("names") or next(rows, (0, []))[1])
 
 
+_MOST = 1_000  # columns: readers take time by their square, and nobody names one among so many
+
+
 def check_width(file: Path, settings: Mapping[str, Any]) -> None:
-    """Raises EdgekdError at the first row that is wider than the header.
+    """Raises EdgekdError at the first row that is wider than the header, and for a header of more than 1,000 columns.
 
     The first row must be as wide: the reader would take a cell too many as a row's number.
     """
     wide = len(header(file, settings))
+    if wide > _MOST:
+        hint = f"Up to {_MOST:,} are read. Is {settings['delimiter']!r} between them? Keep what is needed."
+        raise EdgekdError(f"{wide:,} columns", hint, f"{file}:1")
     with _rows(file, settings) as rows:
         if not settings.get("names"):
             next(rows, None)
