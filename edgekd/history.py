@@ -69,10 +69,10 @@ def verify(folders: Iterable[Path]) -> Verified:
     for folder in folders:
         count += 1
         try:
-            if (folder / signing.SUMS).is_file():
-                signing.check(folder)
-                folder /= "model"
-            size += Artifact.load(folder).size
+            bundled = (folder / signing.SUMS).is_file()
+            if bundled:
+                signing.check(folder)  # the model's files with the others
+            size += Artifact.load(folder / "model" if bundled else folder, check=not bundled).size
         except EdgekdError as error:
             damaged.append(error)
     return Verified(count, size, tuple(damaged))
