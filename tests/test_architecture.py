@@ -98,7 +98,7 @@ FLOORS = [
     ["kd.losses.*", "kd.mappings", "kd.adaptive_mappings", "kd.tagger"],
     ["kd.phase", "kd.parts", "kd.heap", "kd.narrowing", "kd.words", "kd.disturbance", "kd"],
     ["kd.encoder", "kd.gates"],
-    ["kd.trace", "kd.layers", "kd.student"],
+    ["kd.trace", "kd.layers", "kd.lean", "kd.student"],
     ["kd.tap", "kd.beside", "kd.positions", "kd.blocks"],
     ["kd.outputs", "kd.imitation", "kd.choosing", "kd.crossing", "kd.checkpoints"],
     [

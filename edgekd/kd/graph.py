@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from edgekd.kd.encoder import input_names, load_classifier
+from edgekd.kd.lean import lean
 
 
 class Graph(nn.Module):
@@ -61,7 +62,7 @@ class _ReadingUntyped(Graph):
 
 def graph_of(folder: Path) -> Graph:
     """The graph of a trained folder, in fp32 and ready to export."""
-    model = load_classifier(folder, attn_implementation="eager").eval()
+    model = lean(load_classifier(folder, attn_implementation="eager").eval())
     names = input_names(model)
     kind = Graph if "dictionary" not in names else _Reading if "token_type_ids" in names else _ReadingUntyped
     return kind(model).eval()

@@ -22,6 +22,7 @@ class ExportExecutorch(Export):
 
     accepts: ClassVar[frozenset[str]] = frozenset({"torch"})
     makes: ClassVar[str] = "executorch"
+    version: ClassVar[int] = 2
     libraries: ClassVar[tuple[str, ...]] = ("torch", "transformers", "executorch")
 
     source: Source = Field(description="The step to export; default: the step before")

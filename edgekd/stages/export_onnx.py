@@ -19,11 +19,11 @@ class ExportOnnx(Stage):
 
     accepts: ClassVar[frozenset[str]] = frozenset({"torch"})
     makes: ClassVar[str] = "onnx"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     libraries: ClassVar[tuple[str, ...]] = ("torch", "transformers", "onnx", "onnxscript")
 
     source: Source = Field(description="The step to export; default: the step before")
-    opset: int = Field(18, ge=18, le=23, description="ONNX operator set")
+    opset: int = Field(20, ge=18, le=23, description="ONNX operator set; below 20 GELU is five operators instead of one")
     max_difference: Annotated[float, IsAside()] = Field(
         1e-3, gt=0, description="Largest difference of any logit from the source's, on dev"
     )

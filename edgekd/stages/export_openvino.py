@@ -30,6 +30,7 @@ class ExportOpenvino(Quantizing, Export):
 
     accepts: ClassVar[frozenset[str]] = frozenset({"torch"})
     makes: ClassVar[str] = "openvino"
+    version: ClassVar[int] = 2
     libraries: ClassVar[tuple[str, ...]] = ("torch", "transformers", "openvino")
     exact: ClassVar[Mapping[str, float]] = {"fp32": 1e-3, "fp16": 2e-2}  # fp16 rounds the weights
 

@@ -32,6 +32,7 @@ class ExportTflite(Quantizing, Export):
 
     accepts: ClassVar[frozenset[str]] = frozenset({"torch"})
     makes: ClassVar[str] = "tflite"
+    version: ClassVar[int] = 2
     libraries: ClassVar[tuple[str, ...]] = ("torch", "transformers", "litert-torch", "ai-edge-litert")
 
     source: Source = Field(description="The step to export; default: the step before")
