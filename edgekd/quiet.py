@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Keep back what is printed, logged and warned inside; on an exception it goes to standard error.
+def quiet(always: bool = False) -> Iterator[None]:
+    """Keep back what is printed, logged and warned inside; on an exception it goes to standard error, unless `always`.
 
     Standard output is kept back at Python's level only: a progress bar that was begun outside goes on.
     """
@@ -28,8 +28,9 @@ def quiet() -> Iterator[None]:
                 warnings.simplefilter("ignore")
                 yield
         except Exception:
-            native.seek(0)
-            os.write(saved, python.getvalue().encode() + native.read())
+            if not always:
+                native.seek(0)
+                os.write(saved, python.getvalue().encode() + native.read())
             raise
         finally:
             logging.disable(level)

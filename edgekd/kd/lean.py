@@ -39,7 +39,7 @@ class _OfFirst(nn.Module):
         own, first = self.attention.self, states[:, :1]
 
         def heads(flat: Tensor) -> Tensor:
-            return flat.unflatten(-1, (own.num_attention_heads, -1)).transpose(1, 2)
+            return flat.reshape(*flat.shape[:2], own.num_attention_heads, -1).transpose(1, 2)
 
         queries, keys, values = heads(own.query(first)), heads(own.key(states)), heads(own.value(states))
         weights = torch.softmax(queries @ keys.transpose(2, 3) * own.scaling + mask, dim=-1)

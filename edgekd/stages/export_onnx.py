@@ -23,7 +23,9 @@ class ExportOnnx(Stage):
     libraries: ClassVar[tuple[str, ...]] = ("torch", "transformers", "onnx", "onnxscript")
 
     source: Source = Field(description="The step to export; default: the step before")
-    opset: int = Field(20, ge=18, le=23, description="ONNX operator set; below 20 GELU is five operators instead of one")
+    opset: int = Field(
+        20, ge=18, le=23, description="ONNX operator set; below 20 GELU is five operators instead of one"
+    )
     max_difference: Annotated[float, IsAside()] = Field(
         1e-3, gt=0, description="Largest difference of any logit from the source's, on dev"
     )
