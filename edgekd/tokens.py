@@ -75,6 +75,10 @@ def pad_rows(ids: Any, types: Any, rows: Sequence[int], pad_id: int = 0) -> "dic
     """Stack ragged rows to arrays (rows, longest), padded on the right."""
     import numpy as np
 
+    if len(rows) == 1:  # as it is served: nothing to fill
+        row = rows[0]
+        alone = {"attention_mask": np.ones_like(ids[row]), "token_type_ids": types[row], "input_ids": ids[row]}
+        return {name: values.reshape(1, -1) for name, values in alone.items()}
     width = max(len(ids[row]) for row in rows)
     batch = {name: np.zeros((len(rows), width), dtype=np.int64) for name in ("attention_mask", "token_type_ids")}
     batch["input_ids"] = np.full((len(rows), width), pad_id, dtype=np.int64)
@@ -122,7 +126,9 @@ def encode(
     import numpy as np
 
     with _sound("the tokenizer is broken"):
-        rows = tokenizer.encode_batch([row[0] if len(row) == 1 else tuple(row) for row in texts])
+        # A row alone, as it is served, without the threads that a batch is spread over.
+        one = len(texts) == 1
+        rows = [tokenizer.encode(*texts[0])] if one else tokenizer.encode_batch([_pair(row) for row in texts])
     most, longest = (tokenizer.truncation or {}).get("max_length", math.inf), max((len(row) for row in rows), default=0)
     if longest > most:
         raise EdgekdError(f"the tokenizer is broken: it cuts at {most} tokens and gives {longest}", _ITS_OWN)
@@ -137,6 +143,10 @@ def encode(
         matches,
         len(matcher.kinds) if matcher else 0,
     )
+
+
+def _pair(row: Sequence[str]) -> str | tuple[str, ...]:
+    return row[0] if len(row) == 1 else tuple(row)
 
 
 def _matches(matcher: Matcher, text: str, words: "list[Span]", places: list[int]) -> "Matches":

@@ -1,6 +1,7 @@
 """TFLite: serves model.tflite by LiteRT (ai-edge-litert), or by tflite-runtime where that is what a board has."""
 
 import os
+import weakref
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Mapping
@@ -118,10 +119,13 @@ class _Compiled(_Graphs):
 
             processor = CpuOptions(num_threads=threads, xnnpack_weight_cache_path=_SHARED)
             options = Options(hardware_accelerators=HardwareAccelerator.CPU, cpu_options=processor)
-            self._model = CompiledModel.from_file(str(file), options=options)
-        graphs = self._model.get_signature_list()
-        super().__init__(file, {name: self._model.get_input_tensor_details(name) for name in graphs}, only)
+            model = CompiledModel.from_file(str(file), options=options)
+        inputs = {name: model.get_input_tensor_details(name) for name in model.get_signature_list()}
+        super().__init__(file, inputs, only)
+        self._model: list[Any] = [model]
         self._buffers: dict[int, tuple[dict[str, Any], dict[str, Any], Any]] = {}
+        # Also where nobody closes it: at the end of the process it would speak.
+        self._drop = weakref.finalize(self, _drop, self._model, self._buffers)
 
     def _answer(self, length: int, filled: "Filled") -> "NDArray[Any]":
         import numpy as np
@@ -130,12 +134,13 @@ class _Compiled(_Graphs):
         given, told, shape = self._buffers.get(length) or self._prepare(length, name, filled)
         for entry, values in filled.items():
             given[entry].write(values)
-        self._model.run_by_name(name, given, told)
+        self._model[0].run_by_name(name, given, told)
         logits: NDArray[Any] = next(iter(told.values())).read(int(np.prod(shape)), np.float32).reshape(shape)
         return logits
 
     def _prepare(self, length: int, name: str, filled: "Filled") -> tuple[dict[str, Any], dict[str, Any], Any]:
-        model, outputs = self._model, self._model.get_output_tensor_details(name)
+        model = self._model[0]
+        outputs = model.get_output_tensor_details(name)
         given = {entry: model.create_input_buffer_by_name(name, entry) for entry in filled}
         told = {entry: model.create_output_buffer_by_name(name, entry) for entry in outputs}
         with quiet():  # the first write of a process looks for accelerators once more
@@ -146,11 +151,14 @@ class _Compiled(_Graphs):
         return self._buffers[length]
 
     def release(self) -> None:
-        with quiet():
-            self._buffers.clear()
-            self._filled.clear()
-            self._model.close()
-            del self._model
+        self._filled.clear()
+        self._drop()
+
+
+def _drop(model: list[Any], buffers: dict[int, Any]) -> None:
+    with quiet():
+        buffers.clear()
+        model.clear()
 
 
 @cache

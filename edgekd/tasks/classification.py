@@ -122,7 +122,7 @@ class Classification(Task):
         return [
             {
                 "label": labels[int(row.argmax())],
-                "scores": {name: round(float(p), 6) for name, p in zip(labels, row, strict=True)},
+                "scores": {name: round(p, 6) for name, p in zip(labels, row.tolist(), strict=True)},
             }
             for row in _chances(logits)
         ]
