@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 from peers import FIXED, NAMES, PEERS, Answer, Rows
 
+from edgekd import load
 from edgekd.artifact import MANIFEST, Artifact
 from edgekd.engine import Engine
 from edgekd.quiet import quiet
@@ -153,6 +154,45 @@ def products(config: Mapping[str, Any], length: int, needed: bool) -> float:
     return (layers - 1) * whole + last
 
 
+def base() -> Answer:
+    """A classifier of BERT-base's shape in PyTorch, fp32, with new weights: its time is its shape's."""
+    import torch
+    import transformers
+
+    model = transformers.BertForSequenceClassification(transformers.BertConfig()).eval()
+
+    def answer(row: Rows) -> Any:
+        with torch.inference_mode():
+            return model(**{name: torch.from_numpy(row[name]) for name in NAMES}).logits.numpy()
+
+    return answer
+
+
+def end_to_end(run: Path, texts: Path, rounds: int) -> list[str]:
+    """Text to label against the model alone, of the same sentences: with one thread, as everything here."""
+    with texts.open(encoding="utf-8", newline="") as stream:
+        lines = [row["sentence"] for row in csv.DictReader(stream, delimiter="\t", quoting=csv.QUOTE_NONE)][:500]
+    told = ["| artifact | model alone, p50 ms | text to label, p50 ms | ratio (95 %) |", "|---|---|---|---|"]
+    for folder in sorted(path.parent for path in run.glob(f"*/{MANIFEST}")):
+        if Artifact.load(folder).manifest.format in ("torch", "encoder"):
+            continue
+        with load(folder) as model, Engine() as engine:
+            executable = engine.compile(folder, EngineDevice("cpu", 1))
+            model._executable = executable
+            rows = {text: model._reader.encode([(text,)]).pad([0]) for text in lines}
+            variants: dict[str, Callable[[str], object]] = {
+                "alone": lambda text, rows=rows, own=executable: own.run(rows[text]),  # type: ignore[misc]
+                "whole": lambda text, own=model: own.predict([text]),  # type: ignore[misc]
+            }
+            spent = timed(variants, lines, rounds)  # type: ignore[arg-type]
+        p50 = {name: statistics.median(x for block in blocks for x in block) * 1e3 for name, blocks in spent.items()}
+        middle, low, high = ratio(spent["whole"], spent["alone"])
+        told.append(
+            f"| {folder.name} | {p50['alone']:.3f} | {p50['whole']:.3f} | {middle:.3f} ({low:.3f} to {high:.3f}) |"
+        )
+    return told
+
+
 def table(spent: Mapping[str, list[list[float]]], scores: Mapping[str, float]) -> list[str]:
     mine = [name for name in spent if name.startswith(OURS)]
     p50 = {name: statistics.median(x for block in blocks for x in block) for name, blocks in spent.items()}
@@ -193,6 +233,10 @@ def main() -> None:
             spent = timed(variants, rows, given.rounds)
             found["spent"]["real"], found["scores"] = spent, scores
             print("\n".join([f"\nreal lengths, {given.threads or 'all'} threads", *table(spent, scores)]), flush=True)
+            print("\n".join(["\nend to end", *end_to_end(given.run, given.texts, given.rounds)]), flush=True)
+            short = stretched(rows[:100], 32, 1)
+            spent = timed({**mine, "BERT-base's shape, PyTorch fp32": base()}, short, max(5, given.rounds // 4))
+            print("\n".join(["\na BERT-base at 32 tokens", *table(spent, {})]), flush=True)
         if given.lengths:
             fixed = {"this length": given.lengths}
             variants = {**mine, **theirs(student, out, rows[:200], given.threads, fixed)}
