@@ -8,7 +8,6 @@ graph for each, as LiteRT's documentation has it, or OpenVINO's model is reshape
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -315,7 +314,7 @@ def _elsewhere(variable: str, script: str, student: Path, out: Path, made: str) 
         raise LookupError(f"{variable} names no Python")
     folder = out / variable.lower()
     folder.mkdir(exist_ok=True)
-    subprocess.run([python, "-c", script, str(student), str(folder)], check=True, stdout=sys.stderr)
+    subprocess.run([python, "-c", script, str(student), str(folder)], check=True, capture_output=True)
     return max(folder.glob(made), key=lambda file: file.stat().st_mtime)
 
 

@@ -126,9 +126,9 @@ def encode(
     import numpy as np
 
     with _sound("the tokenizer is broken"):
-        # A row alone, as it is served, without the threads that a batch is spread over.
-        one = len(texts) == 1
-        rows = [tokenizer.encode(*texts[0])] if one else tokenizer.encode_batch([_pair(row) for row in texts])
+        # Where tokens stand in the text is asked for with words alone: without, it takes a tenth less.
+        read = tokenizer.encode_batch if cut else tokenizer.encode_batch_fast
+        rows = read([row[0] if len(row) == 1 else tuple(row) for row in texts])
     most, longest = (tokenizer.truncation or {}).get("max_length", math.inf), max((len(row) for row in rows), default=0)
     if longest > most:
         raise EdgekdError(f"the tokenizer is broken: it cuts at {most} tokens and gives {longest}", _ITS_OWN)
@@ -143,10 +143,6 @@ def encode(
         matches,
         len(matcher.kinds) if matcher else 0,
     )
-
-
-def _pair(row: Sequence[str]) -> str | tuple[str, ...]:
-    return row[0] if len(row) == 1 else tuple(row)
 
 
 def _matches(matcher: Matcher, text: str, words: "list[Span]", places: list[int]) -> "Matches":
