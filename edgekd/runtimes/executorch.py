@@ -26,11 +26,17 @@ class ExecuTorch(Runtime):
         try:
             with quiet():
                 import executorch.kernels.quantized  # noqa: F401  registers the 8-bit embedding's operators
-                from executorch.extension.pybindings.portable_lib import _unsafe_reset_threadpool
+                from executorch.extension.pybindings.portable_lib import (
+                    _threadpool_get_thread_count,
+                    _unsafe_reset_threadpool,
+                )
                 from executorch.runtime import Runtime as Loader
 
-                # Its pool is the process's own, and takes every core unless it is told before anything runs.
-                _unsafe_reset_threadpool(device.threads or os.cpu_count() or 1)
+                # Its pool is the process's own, and takes every core unless it is told before anything runs. A program
+                # that is open when it is told anew may end the process: it is left alone where it is right already.
+                threads = device.threads or os.cpu_count() or 1
+                if _threadpool_get_thread_count() != threads:
+                    _unsafe_reset_threadpool(threads)
                 method = Loader.get().load_program(artifact / "model.pte").load_method("forward")
         except ImportError:
             raise EdgekdError("ExecuTorch is not installed", "Type: pip install 'edgekd[executorch]'") from None
