@@ -5,7 +5,16 @@ from pathlib import Path
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
-SHOWN = ("*.md", "docs/**/*.md", "docs/*.png", "docs/*.css", "docs/*.js", "benchmarks/*.md", "recipes/**/*.yaml")
+SHOWN = (
+    "*.md",
+    "docs/**/*.md",
+    "docs/*.png",
+    "docs/*.css",
+    "docs/*.js",
+    "benchmarks/*.md",
+    "benchmarks/*.svg",
+    "recipes/**/*.yaml",
+)
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:

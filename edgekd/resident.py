@@ -4,6 +4,7 @@ import ctypes
 import resource
 import sys
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 
@@ -22,7 +23,13 @@ def give_back() -> None:
     would be seen to hold one or two more than are open. Elsewhere allocators do so by themselves.
     """
     with suppress(AttributeError, OSError):
-        ctypes.CDLL(None).malloc_trim(0)
+        _library().malloc_trim(0)
+
+
+@cache
+def _library() -> ctypes.CDLL:
+    """The C library. Opened once: each opening makes classes of its own, which a process that opens many keeps."""
+    return ctypes.CDLL(None)
 
 
 def _status(field: str) -> int:
