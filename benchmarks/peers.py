@@ -314,7 +314,8 @@ def _elsewhere(variable: str, script: str, student: Path, out: Path, made: str) 
         raise LookupError(f"{variable} names no Python")
     folder = out / variable.lower()
     folder.mkdir(exist_ok=True)
-    subprocess.run([python, "-c", script, str(student), str(folder)], check=True, capture_output=True)
+    given = [python, "-c", script, str(student.resolve()), str(folder.resolve())]
+    subprocess.run(given, check=True, capture_output=True, cwd=folder)  # what a tool caches stays with its files
     return max(folder.glob(made), key=lambda file: file.stat().st_mtime)
 
 
