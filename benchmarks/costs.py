@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rows import MAX_LENGTH, glue
 
 from edgekd.engine import Engine
 from edgekd.runtime import EngineDevice
@@ -52,8 +53,6 @@ def inference(run: Path, of: str, rounds: int) -> dict[str, Curve]:
 
 def epoch(teacher: Any, folder: Path, source: Path, rows: int, cache: float) -> float:
     """Seconds of an epoch of distillation of a student of 1 layer, 312 wide; `cache` 0: the teacher runs in it."""
-    from edgekd.data import Data
-    from edgekd.data_options import DataOptions
     from edgekd.kd import fitting
     from edgekd.kd.objective import Learner
     from edgekd.kd.phase import Phase, Terms
@@ -61,11 +60,10 @@ def epoch(teacher: Any, folder: Path, source: Path, rows: int, cache: float) -> 
     from edgekd.kd.training import Training
     from edgekd.start import Shape
 
-    options = DataOptions.model_validate({"source": str(source), "preset": "sst2", "quoting": "none"})
-    data = Data(options.model_copy(update={"max_length": 64, "limit": rows}))
+    data = glue(source, "sst2", rows)
     student = shaped(teacher, Shape(layers=1, width=312))
     phase = Phase(name="taught", terms=Terms(soft=1, hard=1), epochs=1)
-    learning = fitting.rows(data.train.texts, data.train.targets, folder, 64, student)
+    learning = fitting.rows(data.train.texts, data.train.targets, folder, MAX_LENGTH, student)
     seconds = {"teacher": 0.0, "student": 0.0}
     last = time.perf_counter()
 

@@ -14,8 +14,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from edgekd.data import Data
-from edgekd.data_options import DataOptions
+from rows import MAX_LENGTH, glue
+
 from edgekd.kd.encoder import load_classifier
 from edgekd.kd.fitting import rows
 from edgekd.kd.objective import Learner
@@ -44,14 +44,13 @@ class Watch:
 
 
 def epochs(given: argparse.Namespace, folder: Path) -> Iterator[tuple[str, float, float]]:
-    options = DataOptions.model_validate({"source": str(given.data), "preset": given.preset, "quoting": "none"})
-    data = Data(options.model_copy(update={"max_length": 64, "limit": given.rows}))
+    data = glue(given.data, given.preset, given.rows)
     teacher = load_classifier(given.teacher)
     shape = Shape(layers=given.layers, width=given.width)
     for number in range(given.rounds):
         for name, phase, cache in (("plain", PLAIN, 0.0), ("kept", TAUGHT, 4e9), ("running", TAUGHT, 0.0)):
             student = shaped(teacher, shape)
-            learning = rows(data.train.texts, data.train.targets, given.teacher, 64, student)
+            learning = rows(data.train.texts, data.train.targets, given.teacher, MAX_LENGTH, student)
             watch = Watch()
             learner = Learner(student, {"tuned": teacher}, [phase])
             scratch = folder / f"{name}-{number}"

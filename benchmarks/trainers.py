@@ -21,20 +21,19 @@ import time
 from pathlib import Path
 from typing import Any
 
-BATCH, EPOCHS, MAX_LENGTH, RATE = 32, 2, 64, 5e-5
+from rows import MAX_LENGTH, glue
+
+BATCH, EPOCHS, RATE = 32, 2, 5e-5
 TRAINERS = ("edgekd", "textbrewer", "trainer")
 
 
 def parts(given: argparse.Namespace) -> tuple[Any, Any, Any]:
     """The train split, the teacher, and the student at its start."""
-    from edgekd.data import Data
-    from edgekd.data_options import DataOptions
     from edgekd.kd.encoder import load_classifier
     from edgekd.kd.student import shaped
     from edgekd.start import Shape
 
-    options = DataOptions.model_validate({"source": str(given.data), "preset": given.preset, "quoting": "none"})
-    data = Data(options.model_copy(update={"max_length": MAX_LENGTH, "limit": given.rows}))
+    data = glue(given.data, given.preset, given.rows)
     teacher = load_classifier(given.teacher, attn_implementation="eager")
     return data, teacher, shaped(teacher, Shape(layers=given.layers, width=given.width))
 
