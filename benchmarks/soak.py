@@ -4,10 +4,11 @@ python benchmarks/soak.py [--minutes 120] [--runtime NAME ...] [--artifact FOLDE
 
 Makes an artifact of each runtime in fp32 and in INT8 (random weights, the embedded corpus; nothing is downloaded), then
 soaks each runtime in a process of its own, so that what grows has a name: load, predict texts of many lengths, run
-batches of several shapes, let it tell its precision and its operators' times, close, and again. All share one core at
-nice 15. This process samples each child with an artifact loaded and after all were closed. The first tenth is warm-up;
-then the median of the last tenth of the samples is held against that of the first, and a trend is fitted to all.
-Ends with 1 where memory grew by more than 2 %, or where there are more files, threads or temporary files open.
+batches of several shapes, at times let it tell its precision and its operators' times, close, and again. All share one
+core at nice 15. This process samples each child with an artifact loaded and after all were closed. The first tenth is
+warm-up; then the median of the last tenth of the samples is held against that of the first, and a trend is fitted to
+all; what each load left is told beside. Ends with 1 where memory grew by more than 2 %, or where there are more files,
+threads or temporary files open.
 """
 
 import argparse
@@ -37,6 +38,9 @@ MAX_LENGTH = 40  # tokens: the positions of the encoder
 # kernels for the process, also of models that are closed. A loop of OpenVINO alone holds 150 MB more so after 195
 # shapes of the INT8 model, then no more; with ONEDNN_PRIMITIVE_CACHE_CAPACITY=0 none, but 12 % more while it is open.
 SHAPES = [(rows, length) for rows in (1, 2, 8) for length in (4, 11, 16, 27, 40)]
+
+TEXTS, BATCHES = 200, 30  # between a load and a close: what serves is loaded to answer
+TOLD = 10  # cycles between two that ask for precision and operators, which compiles the model once more
 
 RECIPE = f"""\
 name: soak
@@ -90,16 +94,17 @@ def soak(folders: list[Path]) -> None:
     while True:
         for folder in folders:
             with edgekd.load(folder) as model:
-                texts = [" ".join(draw.choices(sentences, k=draw.randint(1, 4))) for _ in range(20)]
+                texts = [" ".join(draw.choices(sentences, k=draw.randint(1, 4))) for _ in range(TEXTS)]
                 rows += len(model.predict(texts))
             with Engine() as engine:
                 executable = engine.compile(folder, EngineDevice("cpu", 1))
-                for shape in draw.sample(SHAPES, 6):
+                for shape in draw.choices(SHAPES, k=BATCHES):
                     given = batch(*shape)
                     executable.run(given, executable.run(given))
                     rows += 2 * shape[0]
-                executable.precision(batch(1, 8))
-                executable.profile([batch(1, 8), batch(1, 16)])
+                if cycle % TOLD == 0:
+                    executable.precision(batch(1, 8))
+                    executable.profile([batch(1, 8), batch(1, 16)])
                 if folder == folders[0]:  # one after the other is in memory: each is compared with itself alone
                     told(at="loaded", cycle=cycle, rows=rows)
         cycle += 1
@@ -127,6 +132,7 @@ class Watched(threading.Thread):
     def __init__(self, runtime: str, folders: list[Path], seconds: float, every: float, root: Path) -> None:
         super().__init__(name=runtime)
         self.samples: list[dict[str, Any]] = []
+        self.folders = folders
         self.seconds, self.every, self.own = seconds, every, root / f"tmp_{runtime}"
         self.own.mkdir()
         self.errors = (root / f"{runtime}.err").open("w+")
@@ -193,6 +199,10 @@ def table(children: list[Watched]) -> int:
     for child in children:
         last = child.samples[-1]
         print(f"\n{child.name}: {last['cycle']:,} cycles, {last['rows']:,} rows, {last['s'] / 60:.0f} min")
+        closed = [row for row in child.samples if row["at"] == "closed" and row["s"] >= WARM_UP * last["s"]]
+        loads = 2 * len(child.folders) * (closed[-1]["cycle"] - closed[0]["cycle"])
+        left = (closed[-1]["anonymous"] - closed[0]["anonymous"]) / max(1, loads)
+        print(f"  {left:,.0f} bytes left by each of {loads:,} loads")
         for at, name, found, holds in judged(child.samples, last["s"]):
             scale, unit = (1, "") if name in ("maps", *HANDLES) else (1e6, "MB")
             print(

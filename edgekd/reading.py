@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgekd.artifact import DICTIONARY, TAGGER, Artifact, corrupt
+from edgekd.ascii_text import Shortcut
 from edgekd.decoding import json_object
 from edgekd.dictionary import Dictionary, Matcher
 from edgekd.errors import EdgekdError
@@ -32,6 +33,7 @@ class Reader:
     def __init__(self, artifact: Artifact, dictionary: Path | None = None) -> None:
         self.task, self.labels = TASKS.get(artifact.manifest.task)(), artifact.manifest.labels
         self._tokenizer = load_tokenizer(artifact.path, artifact.manifest.max_length)
+        self._ready = Shortcut(self._tokenizer)
         self._matcher, self._chain = None, None
         if (artifact.path / TAGGER).is_file():
             self._chain, kinds, longest = _tagger(artifact)
@@ -41,7 +43,9 @@ class Reader:
             raise EdgekdError("this model reads no dictionary", "Give none, or train it with one.")
 
     def encode(self, texts: Sequence[Sequence[str]]) -> Encoded:
-        return encode(self._tokenizer, texts, self.task.words, self._matcher)
+        if self.task.per_token:  # where words stand is asked for, as they are spelled
+            return encode(self._tokenizer, texts, self.task.words, self._matcher)
+        return encode(self._tokenizer, self._ready(texts))
 
     def answers(self, outputs: "Sequence[Floats]", tokens: Encoded) -> "NDArray[np.floating]":
         """Outputs of each row, (outputs,) or (length, outputs), to logits (positions, outputs).

@@ -1,11 +1,13 @@
-"""TFLite files: which layers have weights, and the operators that read them in each of the graphs."""
+"""TFLite files: which layers have weights, the operators that read them in each of the graphs, and what those share."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+_NAME = 64  # bytes of a tensor's name that are kept
 
 
 def layers(file: Path, weights: Path) -> dict[str, list[str]]:
@@ -47,3 +49,43 @@ def _same(matrix: "NDArray[np.float32]", other: "NDArray[np.float32]") -> bool:
         return False
     gain = (matrix * other).sum(axis=0) / np.maximum((other * other).sum(axis=0), 1e-30)
     return bool(np.allclose(matrix, other * gain, rtol=1e-3, atol=1e-6))
+
+
+def compact(model: bytes) -> bytes:
+    """The same quantized file, smaller: its graphs share the scales of their weights, as they share the weights, and a
+    tensor's name is what is left of it without the modules that it stands in.
+
+    The quantizer writes both anew for each graph: 640 KB for each of a BERT with 30,522 tokens.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+    from ai_edge_litert.tools import flatbuffer_utils
+
+    class Shared(schema.QuantizationParametersT):  # type: ignore[misc]
+        """Written once, however many tensors have it."""
+
+        place = 0
+
+        def Pack(self, builder: Any) -> int:  # noqa: N802  the library's
+            self.place = self.place or super().Pack(builder)
+            return self.place
+
+    class Aligned(schema.BufferT):  # type: ignore[misc]
+        """Begins where the format has it begin, at a multiple of 16 bytes, which its Python writer forgets."""
+
+        def Pack(self, builder: Any) -> int:  # noqa: N802
+            if self.data is not None:
+                builder.Prep(16, len(self.data))
+            return int(super().Pack(builder))
+
+    found = flatbuffer_utils.read_model_from_bytearray(bytearray(model))
+    shared: dict[tuple[Any, ...], Shared] = {}
+    for graph in found.subgraphs:
+        for tensor in graph.tensors:
+            tensor.name = tensor.name.rpartition(b"/")[2][-_NAME:]
+            own = tensor.quantization
+            if own is not None and own.scale is not None and own.details is None:
+                parts = (own.scale, own.zeroPoint, own.min, own.max)
+                key = tuple(None if part is None else part.tobytes() for part in parts)
+                tensor.quantization = shared.setdefault((*key, own.quantizedDimension), Shared(**vars(own)))
+    found.buffers = [Aligned(**vars(buffer)) for buffer in found.buffers]
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(found))

@@ -37,6 +37,7 @@ FLOORS = [
         "words",
         "tagging",
         "viterbi",
+        "ascii_text",
         "columns",
         "delimited",
         "json_lines",

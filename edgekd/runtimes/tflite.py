@@ -1,5 +1,6 @@
 """TFLite: serves model.tflite by LiteRT (ai-edge-litert), or by tflite-runtime where that is what a board has."""
 
+import math
 import os
 import weakref
 from abc import abstractmethod
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     Filled = dict[str, NDArray[Any]]
 
 _PRODUCTS = ("FULLY_CONNECTED", "BATCH_MATMUL")
+# A graph's inputs and outputs by name, and the count and shape of the one that it answers with.
+_Buffers = tuple[dict[str, Any], dict[str, Any], int, tuple[int, ...]]
 _SHARED = ":memory"  # LiteRT's name of a cache of packed weights that is no file
 
 
@@ -123,7 +126,7 @@ class _Compiled(_Graphs):
         inputs = {name: model.get_input_tensor_details(name) for name in model.get_signature_list()}
         super().__init__(file, inputs, only)
         self._model: list[Any] = [model]
-        self._buffers: dict[int, tuple[dict[str, Any], dict[str, Any], Any]] = {}
+        self._buffers: dict[int, _Buffers] = {}
         # Also where nobody closes it: at the end of the process it would speak.
         self._drop = weakref.finalize(self, _drop, self._model, self._buffers)
 
@@ -131,14 +134,14 @@ class _Compiled(_Graphs):
         import numpy as np
 
         name = self._names[length]
-        given, told, shape = self._buffers.get(length) or self._prepare(length, name, filled)
+        given, told, count, shape = self._buffers.get(length) or self._prepare(length, name, filled)
         for entry, values in filled.items():
             given[entry].write(values)
         self._model[0].run_by_name(name, given, told)
-        logits: NDArray[Any] = next(iter(told.values())).read(int(np.prod(shape)), np.float32).reshape(shape)
+        logits: NDArray[Any] = next(iter(told.values())).read(count, np.float32).reshape(shape)
         return logits
 
-    def _prepare(self, length: int, name: str, filled: "Filled") -> tuple[dict[str, Any], dict[str, Any], Any]:
+    def _prepare(self, length: int, name: str, filled: "Filled") -> _Buffers:
         model = self._model[0]
         outputs = model.get_output_tensor_details(name)
         given = {entry: model.create_input_buffer_by_name(name, entry) for entry in filled}
@@ -147,7 +150,8 @@ class _Compiled(_Graphs):
             for entry, values in filled.items():
                 given[entry].write(values)
         _end_in_silence()
-        self._buffers[length] = given, told, next(iter(outputs.values()))["shape"]
+        shape = tuple(next(iter(outputs.values()))["shape"])
+        self._buffers[length] = given, told, math.prod(map(int, shape)), shape
         return self._buffers[length]
 
     def release(self) -> None:

@@ -15,7 +15,7 @@ from edgekd.options import Source
 from edgekd.quantizing import Quantizing
 from edgekd.quiet import quiet
 from edgekd.stage import Export, Job
-from edgekd.tflite_graph import layers
+from edgekd.tflite_graph import compact, layers
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,7 +32,7 @@ class ExportTflite(Quantizing, Export):
 
     accepts: ClassVar[frozenset[str]] = frozenset({"torch"})
     makes: ClassVar[str] = "tflite"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     libraries: ClassVar[tuple[str, ...]] = ("torch", "transformers", "litert-torch", "ai-edge-litert")
 
     source: Source = Field(description="The step to export; default: the step before")
@@ -79,7 +79,7 @@ class ExportTflite(Quantizing, Export):
             with quiet():
                 scopes = [scope for name in sorted(floats) for scope in known[name]]
                 made = quantizer.Quantizer(str(source), self._recipe(scopes))
-                (folder / "model.tflite").write_bytes(bytes(made.quantize(ranges).quantized_model))
+                (folder / "model.tflite").write_bytes(compact(made.quantize(ranges).quantized_model))
 
         return self.quantized(job, list(known), build)
 
