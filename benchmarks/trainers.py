@@ -56,7 +56,9 @@ def edgekd(given: argparse.Namespace) -> list[float]:
             if not label.endswith("teacher"):
                 told.append((done / total, time.perf_counter()))
 
-        Training(learner, [phase], [learning], 1, Path(folder), watch, checkpoint_s=1e9, cache_bytes=4e9).run()
+        Training(
+            learner, [phase], [learning], 1, Path(folder), watch, checkpoint_s=1e9, cache_bytes=4e9, frugal=True
+        ).run()
     half = next(at for share, at in told if share >= 0.5)
     return [told[-1][1] - half]
 

@@ -120,7 +120,10 @@ def fit(
     checkpoint_s: float,
     cache_gb: float = 0.0,
 ) -> Mapping[str, Any]:
-    """Train and fill job.out with config.json, model.safetensors and training.json (losses of each epoch)."""
+    """Train and fill job.out with config.json, model.safetensors and training.json (losses of each epoch).
+
+    The learner's teachers cannot be used afterwards.
+    """
     training = Training(
         learner,
         phases,
@@ -132,6 +135,7 @@ def fit(
         checkpoint_s,
         cache_bytes=cache_gb * 1e9,
         track=job.track,
+        frugal=True,
     )
     history = training.run()
     student: Any = learner.student

@@ -18,6 +18,7 @@ from edgekd.kd.imitation import Imitation, opened, reads
 from edgekd.kd.parts import PARTS, named
 from edgekd.kd.phase import SAMPLED, Phase
 from edgekd.kd.positions import Positions
+from edgekd.kd.tagger import Tagger
 from edgekd.kd.tap import Mix, Tap
 from edgekd.kd.trace import Needs, Trace
 
@@ -66,6 +67,17 @@ class Learner(nn.Module):
     def teacher(self, phase: Phase) -> Tap | None:
         """The teacher that a phase learns from, if it does."""
         return self._teachers[0].get(phase.teacher) if phase.terms.imitates else None
+
+    def let_go(self, phase: Phase) -> None:
+        """Free the weights of a phase's teacher, which is not asked any more; what it is stays known.
+
+        Those that the student trains on stay, and a tagger's, whose chain is part of what it says.
+        """
+        model = self._teachers[0][phase.teacher].model
+        own = {id(tensor) for tensor in (*self.parameters(), *self.buffers())}
+        for tensor in () if isinstance(model, Tagger) else (*model.parameters(), *model.buffers()):
+            if id(tensor) not in own:
+                tensor.data = tensor.data.new_empty(0)
 
     def reads(self, phases: Iterable[Phase]) -> Needs:
         """What these phases read of their teacher."""

@@ -232,6 +232,11 @@ class Phase(Options):
         return self.keep < 1 or self.mix is not None
 
     @property
+    def runs(self) -> bool:
+        """Whether a step needs the teacher's own modules, and not only what it said of the rows."""
+        return self.live or self.gate == "module" or bool(self.terms.cross)
+
+    @property
     def chooses(self) -> bool:
         """Whether the teacher is asked about some rows only, as they are."""
         return self.keep < 1 and self.mix is None

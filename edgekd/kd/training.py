@@ -45,6 +45,7 @@ class Training:
     `scratch` keeps the checkpoints, one every `checkpoint_s` seconds and one at each phase's end; with the same values
     and the same folder, `run` goes on from the last. A teacher's outputs that fit into `cache_bytes` are computed once.
     `track` gets the mean of each loss term, and the learning rate, with the number of steps so far, over all phases.
+    `frugal` frees a teacher's weights as soon as all that is read of it is kept: it answers nothing after that.
     `doubts` say after `run` how it differed from what the phases ask for.
     """
 
@@ -59,6 +60,7 @@ class Training:
     clock: Callable[[], float] = time.monotonic
     cache_bytes: float = 4e9
     track: Callable[[Mapping[str, float], int], None] = lambda values, step: None
+    frugal: bool = False
     doubts: list[str] = field(default_factory=list, init=False)
 
     def run(self) -> list[dict[str, Any]]:
@@ -191,6 +193,10 @@ class Training:
             with accelerator.autocast():
                 kept.fill(tap, tokens, pad_id, accelerator.device, lambda done: self.progress(label, done, len(rows)))
         accelerator.wait_for_everyone()
+        mine = self.phases[number]
+        left = [(at, phase) for at, phase in enumerate(self.phases) if at >= number and phase.teacher == mine.teacher]
+        if self.frugal and not any(phase.runs or (phase.terms.imitates and at not in span) for at, phase in left):
+            self.learner.let_go(mine)
         return replace(rows, outputs=kept, needs=needs)
 
     def _alike(self, number: int) -> list[int]:

@@ -169,3 +169,30 @@ def test_phases_that_share_rows_share_what_is_kept_and_read_their_own(encoder: P
         assert not list(scratch.glob("outputs-*"))
     assert found["kept"] == pytest.approx(found["running"], rel=1e-3)
     assert found["own"] == pytest.approx(found["running"], rel=1e-3)
+
+
+@pytest.mark.parametrize("room", [1e9, 0.0])
+def test_a_teacher_goes_when_nothing_is_asked_of_it(
+    learner: Callable[[], Learner], tmp_path: Path, room: float
+) -> None:
+    """And not where it still answers; what is learnt is the same."""
+    histories = []
+    for frugal in (False, True):
+        made = learner()
+        scratch = tmp_path / str(frugal)
+        histories.append(Training(made, PHASES, ROWS, 5, scratch, quiet, cache_bytes=room, frugal=frugal).run())
+        left = sum(parameter.numel() for parameter in made._teachers[0]["tuned"].model.parameters())
+        assert bool(left) == (not frugal or not room)
+    assert histories[0] == histories[1]
+
+
+def test_a_teacher_whose_modules_run_stays(encoder: Path, tmp_path: Path) -> None:
+    """Kept outputs serve the first phase; the second runs the teacher's layers in the student."""
+    phases = [
+        Phase(name="told", terms=Terms(soft=1), epochs=1, batch_size=8),
+        Phase(name="gated", terms=Terms(hard=1), gate="module", epochs=1, batch_size=8),
+    ]
+    teacher = load_classifier(encoder)
+    made = Learner(copy.deepcopy(teacher), {"tuned": teacher}, phases)
+    Training(made, phases, ROWS, 5, tmp_path, quiet, frugal=True).run()
+    assert all(parameter.numel() for parameter in teacher.parameters())
