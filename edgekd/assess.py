@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from edgekd import examining, extras, machine, measure, worker
+from pydantic import TypeAdapter
+
+from edgekd import examining, extras, machine, measure, tuned, tuning, worker
 from edgekd.artifact import Artifact, canonical
 from edgekd.board import Board
 from edgekd.data import Data
@@ -15,9 +17,10 @@ from edgekd.examination import Examination
 from edgekd.provider import PROVIDERS
 from edgekd.recipe import Recipe
 from edgekd.report import Gate, Score, Timing
-from edgekd.runtime import RUNTIMES, serving
+from edgekd.runtime import RUNTIMES, EngineDevice, serving
 from edgekd.stage import Budget, Stage, Tolerance
 from edgekd.store import Store
+from edgekd.tuned import Tuned
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,6 +60,7 @@ class Assessed:
     examination: Examination = field(default_factory=Examination)
     redrawn: "NDArray[Any] | None" = None
     change: tuple[float, float] | None = None
+    tuned: tuple[Tuned, ...] = ()
 
 
 def unscored(artifact: Artifact, stage: Stage) -> Assessed:
@@ -108,10 +112,17 @@ class Assessor:
         if source is not None and source.redrawn is not None:
             change = examining.interval(redrawn - source.redrawn)
         timings = tuple(
-            self._timing(artifact, device, threads, basis, told.get(device, kept)["facts"])
+            self._timing(artifact, device, EngineDevice("cpu", threads), basis, told.get(device, kept)["facts"])
             for device in devices
             for threads in device.run.threads
         )
+        best_of = {device: self._tuned(artifact, device, basis) for device in devices if device.tune}
+        for device, best in best_of.items():
+            if best.ratio < 1:
+                place = EngineDevice("cpu", best.threads, tuple(best.settings.items()))
+                there = told[device.tuned()] = self._outputs(artifact, device, basis, place)
+                timing = self._timing(artifact, device, place, basis, there["facts"])
+                timings += (replace(timing, device=device.tuned().name),)
         gates: list[Gate] = []
         if source is not None:
             tolerance = stage.tolerance()
@@ -123,13 +134,14 @@ class Assessor:
                 # A runtime that loads a file can be wrong in silence: what a device serves, it has to show there.
                 gates += self._there(tolerance, device, found, logits, source)
         gates += _budgeted(stage.budget, artifact, score, timings)
-        return Assessed(artifact, logits, score, timings, tuple(gates), examination, redrawn, change)
+        return Assessed(
+            artifact, logits, score, timings, tuple(gates), examination, redrawn, change, tuple(best_of.values())
+        )
 
     def _examined(
         self, logits: "NDArray[np.floating[Any]]", basis: Mapping[str, Any]
     ) -> "tuple[Examination, NDArray[Any]]":
         import numpy as np
-        from pydantic import TypeAdapter
 
         task, dev = self.data.task, self.data.dev
 
@@ -142,31 +154,54 @@ class Assessor:
         kept = self._kept({**key, "metric": self.data.metric}, compute)
         return TypeAdapter(Examination).validate_python(kept["examination"]), np.array(kept["redrawn"])
 
-    def _outputs(self, artifact: Artifact, device: Device, basis: Mapping[str, Any]) -> dict[str, Any]:
+    def _tuned(self, artifact: Artifact, device: Device, basis: Mapping[str, Any]) -> Tuned:
+        """The settings that are best on a device, which stay beside the artifact for whoever serves it."""
+
+        def compute() -> dict[str, Any]:
+            board = self._board(device, artifact)
+            return asdict(tuning.tune(artifact, self.data.dev.texts, board, self.watcher.progress))
+
+        told = device.model_dump(mode="json", exclude={"benchmark_model"})
+        key = {**basis, "what": "tune", "version": tuning.VERSION, "device": told, "on": self._on(device, artifact)}
+        found = TypeAdapter(Tuned).validate_python(self._kept(key, compute, self.again))
+        if found not in tuned.read(artifact.path):
+            try:
+                tuned.keep(artifact.path, found)
+            except OSError as error:
+                self.watcher.say(f"  {device.name}: its settings are not kept beside the artifact: {error.strerror}")
+        return found
+
+    def _outputs(
+        self, artifact: Artifact, device: Device, basis: Mapping[str, Any], place: EngineDevice | None = None
+    ) -> dict[str, Any]:
         def compute() -> dict[str, Any]:
             board = self._board(device, artifact)
             rows, texts = measure.scored(device, len(self.data.dev)), self.data.dev.texts
             asked = texts if rows is None else [texts[row] for row in rows]
-            logits, facts = measure.outputs(artifact, asked, board, self.watcher.progress)
+            logits, facts = measure.outputs(artifact, asked, board, self.watcher.progress, place)
             return {"logits": logits.tolist(), "facts": facts}
 
         key = {**basis, "what": "outputs", "data": self.data.fingerprint}
+        if place is not None:
+            key["place"] = asdict(place)
         if not device.here:
             told = device.model_dump(mode="json")
             key |= {"rows": device.run.score_rows, "provider": told["provider"], "on": self._on(device, artifact)}
         return self._kept(key, compute)  # type: ignore[no-any-return]
 
     def _timing(
-        self, artifact: Artifact, device: Device, threads: int, basis: Mapping[str, Any], facts: dict[str, Any]
+        self, artifact: Artifact, device: Device, place: EngineDevice, basis: Mapping[str, Any], facts: dict[str, Any]
     ) -> Timing:
         def compute() -> dict[str, Any]:
             board = self._board(device, artifact)
             sample = measure.sample(artifact, self.data.dev.texts, device.run.min_runs)
-            timing = measure.time(artifact, sample, board, threads, facts, self.watcher.progress)
+            timing = measure.time(artifact, sample, board, place, facts, self.watcher.progress)
             return measure.to_json(timing)
 
-        options = device.model_dump(mode="json", exclude={"benchmark_model"})
-        key = {**basis, "what": "time", "device": options, "threads": threads, "on": self._on(device, artifact)}
+        options = device.model_dump(mode="json", exclude={"benchmark_model", "tune"})
+        key = {**basis, "what": "time", "device": options, "threads": place.threads, "on": self._on(device, artifact)}
+        if place.settings:
+            key["settings"] = dict(place.settings)
         return measure.from_json(self._kept(key, compute, self.again))
 
     def _on(self, device: Device, artifact: Artifact) -> dict[str, Any]:
@@ -254,7 +289,7 @@ def _budgeted(budget: Budget, artifact: Artifact, score: Score, timings: tuple[T
         yield Gate(f"budget: {score.metric}", score.value, limit, score.value >= limit)
     yield from _sized(budget, artifact)
     for name, limit in budget.max_p50_ms.items():
-        found = [timing.latency.percentile(50) for timing in timings if timing.device == name]
+        found = [timing.latency.percentile(50) for timing in timings if timing.device in (name, f"{name}, tuned")]
         # A median that cannot be stated, of too few samples or on a device that does not serve it, keeps no promise.
         fastest = min((1e3 * median.value for median in found if median), default=math.inf)
         yield Gate(f"budget: p50 ms on {name}", fastest, limit, fastest <= limit)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgekd import benchmark_model, measure
+from edgekd import benchmark_model, measure, tuned
 from edgekd.artifact import MANIFEST, Artifact
 from edgekd.board import Board
 from edgekd.data import Data
@@ -13,7 +13,7 @@ from edgekd.decoding import decoded
 from edgekd.device import Device
 from edgekd.errors import EdgekdError
 from edgekd.report import Gate, Timing
-from edgekd.runtime import serving
+from edgekd.runtime import EngineDevice, serving
 from edgekd.task import TASKS
 from edgekd.tokens import Encoded
 
@@ -89,8 +89,8 @@ def bench(
             facts, gates = _answers(artifact, rows, board, here, progress)
             for shape in shapes:
                 sample = _sample(artifact, rows, shape, device.run.min_runs)
-                for threads in device.run.threads:
-                    timing = measure.time(artifact, sample, board, threads, facts, progress)
+                for place in _places(artifact, runtime, board):
+                    timing = measure.time(artifact, sample, board, place, facts, progress)
                     found.append(Benched(names[folder], shape, timing, gates))
     return found
 
@@ -109,6 +109,16 @@ def second_opinion(device: Device, folders: Sequence[Path]) -> list[benchmark_mo
             for folder, artifact in artifacts.items()
             for told in benchmark_model.measure(board, artifact, names[folder], device.run.threads)
         ]
+
+
+def _places(artifact: Artifact, runtime: str, board: Board) -> list[EngineDevice]:
+    """The device file's thread counts, and the settings that were found for the artifact on such a machine."""
+    found = [EngineDevice("cpu", threads) for threads in board.device.run.threads]
+    best = [
+        entry for entry in tuned.read(artifact.path) if entry.runtime == runtime and entry.fits(board.fingerprint())
+    ]
+    own = {EngineDevice("cpu", entry.threads, tuple(entry.settings.items())): None for entry in best[-1:]}
+    return list(dict.fromkeys([*found, *own]))
 
 
 def _names(folders: Sequence[Path]) -> dict[Path, str]:

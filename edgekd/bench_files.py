@@ -69,7 +69,12 @@ def operators(found: Sequence[Benched]) -> list[str]:
 
 def _place(entry: Benched) -> str:
     threads = entry.timing.threads
-    return f"{entry.artifact}, {entry.shape}, {threads} thread{'s' * (threads != 1)}"
+    told = [entry.artifact, str(entry.shape), f"{threads} thread{'s' * (threads != 1)}", *_settings(entry.timing)]
+    return ", ".join(told)
+
+
+def _settings(timing: Timing) -> list[str]:
+    return [f"{name} {value}" for name, value in timing.settings.items()]
 
 
 def to_json(found: Sequence[Benched], opinions: Sequence[Told] = ()) -> list[dict[str, Any]]:
@@ -93,7 +98,7 @@ def _row(entry: Benched) -> list[str]:
     return [
         entry.artifact,
         str(entry.shape),
-        str(timing.threads),
+        ", ".join([str(timing.threads), *_settings(timing)]),
         _ms(middle, emulated),
         f"{1e3 * middle.low:.2f} to {1e3 * middle.high:.2f}" if middle else "-",
         _ms(high, emulated),

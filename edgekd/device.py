@@ -84,6 +84,11 @@ class Device(Options):
     )
     expect: Expectation = Field(Expectation(), description="What it has to be; another machine is refused")
     run: RunOptions = Field(RunOptions(), description="How it is timed")
+    tune: bool = Field(
+        False,
+        description="Search for the thread count and the runtime's settings that are fastest there, for each artifact; "
+        "predict, bundles and bench use them",
+    )
     benchmark_model: Path | None = Field(
         None,
         description="LiteRT's own program of that name, built for the device, as a second opinion on TFLite files: its "
@@ -109,6 +114,10 @@ class Device(Options):
     @field_serializer("transport", "provider")
     def _spoken(self, chosen: Connection | Provider) -> dict[str, Any]:
         return {"type": chosen.kind(), **chosen.model_dump(mode="json")}
+
+    def tuned(self) -> "Device":
+        """As which a report tells what was measured with the settings that were found."""
+        return self.model_copy(update={"name": f"{self.name}, tuned"})
 
     @property
     def here(self) -> bool:

@@ -22,7 +22,7 @@ from edgekd.device import Device
 from edgekd.errors import EdgekdError
 from edgekd.reading import Reader
 from edgekd.report import Latency, Score, Timing
-from edgekd.runtime import serving
+from edgekd.runtime import EngineDevice, serving
 from edgekd.tokens import Encoded
 
 if TYPE_CHECKING:
@@ -33,12 +33,13 @@ Texts = Sequence[tuple[str, ...]]
 Progress = Callable[[str, float, float], None]
 _PROFILED = 100
 _WATCH_S = 5.0  # how often a timed process tells the machine's state; it is told between two inferences
+_SHORT_S = 0.2  # of warm-up, where processes are many and short
 _TOKENIZER_TEXTS = 200
 _HEADER = 4096  # bytes that a file of outputs may have beside them
 
 
 def outputs(
-    artifact: Artifact, texts: "Texts", board: Board, progress: Progress
+    artifact: Artifact, texts: "Texts", board: Board, progress: Progress, place: EngineDevice | None = None
 ) -> "tuple[NDArray[np.float32], dict[str, Any]]":
     """Logits of the rows, (positions, outputs), by the runtime that serves the artifact on the device, and what its
     process told: memory in bytes (peak, base, held), the precision that really ran, the libraries' versions.
@@ -55,7 +56,7 @@ def outputs(
         longest = Path(folder, "longest.npz")
         _pack(_longest(tokens), longest)
         there = f"{board.scratch}.npy"
-        job = {**_job(artifact, board, inputs), "do": "score", "threads": 1}
+        job = {**_job(artifact, board, inputs, place or EngineDevice()), "do": "score"}
         job |= {"longest": board.push(longest), "outputs": there}
         facts: dict[str, Any] = {}
         done = 0
@@ -128,27 +129,14 @@ class Sample:
 
 
 def time(
-    artifact: Artifact, sample: Sample, board: Board, threads: int, facts: dict[str, Any], progress: Progress
+    artifact: Artifact, sample: Sample, board: Board, place: EngineDevice, facts: dict[str, Any], progress: Progress
 ) -> Timing:
     """Time inferences of one row, or of one batch of it, after another, in `repeats` fresh processes."""
     device, run = board.device, board.device.run
     with tempfile.TemporaryDirectory(prefix="edgekd-") as folder:
-        inputs = Path(folder, "inputs.npz")
-        _pack(sample.tokens, inputs)
-        job = {
-            **_job(artifact, board, inputs),
-            "do": "time",
-            "threads": threads,
-            "cores": run.cores,
-            "runs": -(-run.min_runs // run.repeats),
-            "batch": sample.batch,
-            "min_s": run.min_s,
-            "max_s": run.max_s,
-            "watch_s": _WATCH_S,
-            "warmup_s": run.warmup_s,
-            "max_start_c": run.max_start_c,
-            "texts": list(sample.texts),
-        }
+        job = _timing_job(artifact, sample, board, place, Path(folder, "inputs.npz"))
+        job |= {"runs": -(-run.min_runs // run.repeats), "min_s": run.min_s, "warmup_s": run.warmup_s}
+        job["texts"] = list(sample.texts)
         processes = []
         with board.alone():
             for done in range(1, run.repeats + 1):
@@ -158,17 +146,17 @@ def time(
                 processes.append(board.told(job, "load", "first", "samples", "tokenizer"))
                 progress(f"timing on {device.name}", done, run.repeats)
             profiled = run.profile and not device.emulated
-            operators = _operators(artifact, sample.tokens, board, threads) if profiled else {}
+            operators = _operators(artifact, sample.tokens, board, place) if profiled else {}
     return Timing(
         device=device.name,
         runtime=job["runtime"],
-        threads=threads,
+        threads=place.threads,
         fingerprint={**board.fingerprint(), "worker": worker.VERSION, **facts["libraries"]},
         load=tuple(process["load"]["seconds"] for process in processes),
         first=tuple(process["first"]["seconds"] for process in processes),
         latency=Latency(
             tuple(tuple(process["samples"]["seconds"]) for process in processes),
-            sum(process["samples"]["cpu"] for process in processes) / max(1, threads),
+            sum(process["samples"]["cpu"] for process in processes) / max(1, place.threads),
             device.emulated,
         ),
         tokenizer=Latency(
@@ -180,15 +168,32 @@ def time(
         precision=facts["precision"],
         states=tuple(state for process in processes for state in process["samples"]["states"]),
         operators=operators,
+        settings=dict(place.settings),
     )
 
 
-def _operators(artifact: Artifact, tokens: Encoded, board: Board, threads: int) -> dict[str, float]:
+def samples(artifact: Artifact, sample: Sample, board: Board, place: EngineDevice, runs: int, skip: int) -> list[float]:
+    """Seconds of so many inferences in one fresh process, from row `skip` on; nothing else of it is told."""
+    with tempfile.TemporaryDirectory(prefix="edgekd-") as folder:
+        job = _timing_job(artifact, sample, board, place, Path(folder, "inputs.npz"))
+        job |= {"runs": runs, "skip": skip, "min_s": 0.0, "warmup_s": min(_SHORT_S, board.device.run.warmup_s)}
+        found: list[float] = board.told(job, "samples")["samples"]["seconds"]
+    return found
+
+
+def _timing_job(artifact: Artifact, sample: Sample, board: Board, place: EngineDevice, inputs: Path) -> dict[str, Any]:
+    run = board.device.run
+    _pack(sample.tokens, inputs)
+    job = {**_job(artifact, board, inputs, place), "do": "time", "cores": run.cores, "batch": sample.batch}
+    return {**job, "max_s": run.max_s, "watch_s": _WATCH_S, "max_start_c": run.max_start_c, "texts": []}
+
+
+def _operators(artifact: Artifact, tokens: Encoded, board: Board, place: EngineDevice) -> dict[str, float]:
     """Seconds of one inference by kind of operator, the mean over some rows, in a process of its own."""
     with tempfile.TemporaryDirectory(prefix="edgekd-") as folder:
         inputs = Path(folder, "inputs.npz")
         _pack(tokens.take(range(min(_PROFILED, len(tokens.ids)))), inputs)
-        job = {**_job(artifact, board, inputs), "do": "profile", "threads": threads}
+        job = {**_job(artifact, board, inputs, place), "do": "profile"}
         seconds: dict[str, float] = board.told(job, "profile")["profile"]["seconds"]
     return seconds
 
@@ -231,9 +236,10 @@ def scored(device: Device, rows: int) -> "NDArray[np.intp] | None":
     return np.sort(np.random.default_rng(0).permutation(rows)[:count])
 
 
-def _job(artifact: Artifact, board: Board, inputs: Path) -> dict[str, Any]:
+def _job(artifact: Artifact, board: Board, inputs: Path, place: EngineDevice) -> dict[str, Any]:
     runtime = serving(artifact.manifest.format)
-    return {"artifact": board.push(artifact.path), "runtime": runtime, "inputs": board.push(inputs)}
+    job = {"artifact": board.push(artifact.path), "runtime": runtime, "inputs": board.push(inputs)}
+    return {**job, "threads": place.threads, "settings": dict(place.settings)}
 
 
 def _pack(tokens: "Encoded", file: Path) -> None:

@@ -213,6 +213,7 @@ def _report(item: Planned, made: _Made, found: Assessed) -> StepReport:
         score=found.score,
         source=item.step.source,
         timings=found.timings,
+        tuned=found.tuned,
         gates=found.gates,
         doubts=(
             *made.artifact.manifest.facts.get("doubts", ()),

@@ -4,11 +4,22 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+from edgekd import __version__, tuned
 from edgekd.artifact import Artifact
 from edgekd.engine import Engine
 from edgekd.errors import EdgekdError
 from edgekd.reading import Reader, whole
-from edgekd.runtime import EngineDevice
+from edgekd.runtime import RUNTIMES, EngineDevice, installed, serving
+
+
+def place(artifact: Artifact) -> EngineDevice:
+    """Where it is best run on this machine: as tuning found, or all cores with the runtime's own settings."""
+    runtime = serving(artifact.manifest.format)
+    if (artifact.path / tuned.FILE).is_file():
+        libraries = {**installed(RUNTIMES.get(runtime).libraries), "edgekd": __version__}
+        if found := tuned.here(artifact.path, runtime, libraries):
+            return EngineDevice("cpu", found.threads, tuple(found.settings.items()))
+    return EngineDevice("cpu", 0)
 
 
 class Model:
@@ -23,7 +34,7 @@ class Model:
         self.artifact = Artifact.load(Path(folder))
         self._reader = Reader(self.artifact, dictionary)
         self._engine = Engine()
-        self._executable = self._engine.compile(self.artifact.path, EngineDevice("cpu", 0))
+        self._executable = self._engine.compile(self.artifact.path, place(self.artifact))
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 from edgekd.examination import Examination
+from edgekd.tuned import Tuned
 
 # Fewest samples for which a percentile is stated: below 64 a 90th percentile rests on six values, and 662 is the
 # bound MLPerf LoadGen's early stopping gives for the 99th at 99 % confidence with no sample over it.
@@ -125,6 +126,7 @@ class Timing:
     precision: str
     states: tuple[Mapping[str, Any], ...] = ()  # edgekd.state, before and after each process's timed runs
     operators: Mapping[str, float] = field(default_factory=dict)  # seconds of an inference by kind, profiled apart
+    settings: Mapping[str, str] = field(default_factory=dict)  # of the runtime, where it was told otherwise than usual
 
     @property
     def energy(self) -> float | None:
@@ -202,6 +204,7 @@ class StepReport:
     change: tuple[float, float] | None = None
     examination: Examination = field(default_factory=Examination)
     training: tuple[Mapping[str, Any], ...] = ()
+    tuned: tuple[Tuned, ...] = ()
 
     @property
     def passed(self) -> bool:

@@ -17,6 +17,7 @@ from edgekd.store import write_text
 
 JSON, MARKDOWN, HTML = NAMES = ("report.json", "report.md", "report.html")
 RECIPE = "recipe.yaml"  # as it ran, beside them
+_TRIED = ("artifact", "device", "setting", "its time, the best before it 1", "")
 
 
 def write(report: Report, folder: Path) -> None:
@@ -176,6 +177,7 @@ def markdown(report: Report) -> str:
     lines += _sensitivity(report.steps) + _vocabulary(report.steps)
     if any(step.timings for step in report.steps):
         lines += _devices(report.steps)
+    lines += _tuned(report.steps)
     data = ", ".join(f"{name} {value}" for name, value in report.data.items())
     lines += ["", "## Data", "", data, ""]
     return "\n".join(map(marked_down, lines))
@@ -215,6 +217,18 @@ def _devices(steps: Iterable[StepReport]) -> list[str]:
             spent = ", ".join(f"{name} {seconds / whole:.0%}" for name, seconds in list(timing.operators.items())[:6])
             lines.append(f"- {step.step} on {timing.device}, where its time goes: {spent}")
     return lines
+
+
+def _tuned(steps: Iterable[StepReport]) -> list[str]:
+    """The fastest setting of each artifact on each device that asked for it, and what was tried."""
+    found = [(step.step, best) for step in steps for best in step.tuned]
+    lines = ["", "## Tuned", "", "Medians of fresh processes, in turn; in brackets the least and the most.", ""]
+    lines += [f"- {name} on {best.device}: {best}" for name, best in found]
+    lines += ["", row(_TRIED), row(["---"] * len(_TRIED))]
+    tried = [
+        [name, best.device, trial.setting, trial.spread, trial.verdict] for name, best in found for trial in best.trials
+    ]
+    return [*lines, *map(row, tried)] if found else []
 
 
 def _sensitivity(steps: Iterable[StepReport]) -> list[str]:

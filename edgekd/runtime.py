@@ -29,10 +29,13 @@ INPUTS = ("input_ids", "attention_mask", "token_type_ids", "dictionary")
 
 @dataclass(frozen=True)
 class EngineDevice:
-    """Where an executable runs: a processor kind and the threads it may use (0: all)."""
+    """Where an executable runs: a processor kind and the threads it may use (0: all), and which of the runtime's own
+    `settings` it is to have otherwise than the runtime does by itself.
+    """
 
     name: str = "cpu"
     threads: int = 1
+    settings: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -124,13 +127,15 @@ class Runtime(ABC):
     """One runtime. `reads` are the artifact formats it serves, `libraries` the distributions it is.
 
     `devices` maps the names that recipes use to the runtime's own, one to one; `precisions` are what its float part
-    can be told to compute in.
+    can be told to compute in. `settings` are what may be faster in another way on another machine, each with its
+    values, its own first.
     """
 
     reads: ClassVar[frozenset[str]]
     libraries: ClassVar[tuple[str, ...]]
     devices: ClassVar[Mapping[str, Any]] = {"cpu": "cpu"}
     precisions: ClassVar[Mapping[str, Any]] = {"fp32": "fp32"}
+    settings: ClassVar[Mapping[str, tuple[str, ...]]] = {}
 
     @abstractmethod
     def compile(
@@ -146,6 +151,16 @@ class Runtime(ABC):
         if device.name not in self.devices:
             raise EdgekdError(f"{self.title()} has no device '{device.name}'", nearest(device.name, self.devices))
         return self.devices[device.name]
+
+    def chosen(self, device: EngineDevice) -> dict[str, str]:
+        """The value of each setting on a device. Raises EdgekdError for one that the runtime does not have."""
+        found = {name: values[0] for name, values in self.settings.items()}
+        for name, value in device.settings:
+            if value not in self.settings.get(name, ()):
+                known = [f"{name} {value}" for name, values in self.settings.items() for value in values]
+                raise EdgekdError(f"{self.title()} has no setting '{name} {value}'", nearest(f"{name} {value}", known))
+            found[name] = value
+        return found
 
     def hint(self, precision: str) -> Any:
         """The runtime's own name of a precision. Raises EdgekdError for one it cannot be told."""

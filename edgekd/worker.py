@@ -4,10 +4,11 @@ It reads one JSON job from standard input and tells records (edgekd.records) on 
 standard input is closed, and when the job's deadline has passed.
 
 A job: {"do": "score" | "time" | "profile" | "probe" | "hold", "deadline": S, ...}
-    score  "artifact": FOLDER, "runtime": NAME, "threads": N, "inputs": FILE.npz, "longest": FILE.npz, "outputs":
-           FILE.npy   writes the outputs of all rows, one row after another: (rows, outputs) or, of a model that
-           answers for each token, (tokens, outputs); says memory and precision, and keeps the file until it ends
-    time   the first four, and "cores": "all" | "big", "batch": N, "runs": N, "skip": N, "min_s": S, "max_s": S,
+    score  "artifact": FOLDER, "runtime": NAME, "threads": N, "settings": {NAME: VALUE} (if any), "inputs": FILE.npz,
+           "longest": FILE.npz, "outputs": FILE.npy   writes the outputs of all rows, one row after another: (rows,
+           outputs) or, of a model that answers for each token, (tokens, outputs); says memory and precision, and keeps
+           the file until it ends
+    time   the first five, and "cores": "all" | "big", "batch": N, "runs": N, "skip": N, "min_s": S, "max_s": S,
            "warmup_s": S, "watch_s": S, "texts": [...], "max_start_c": C | null   says the seconds of each from row
            SKIP, and the machine's state before, after, and every watch_s seconds
     profile  as score, without the files it writes   says the seconds of each kind of operator
@@ -91,7 +92,7 @@ def _measure(job: dict[str, Any]) -> None:
     base = peak()
     start = time.perf_counter()
     with Engine() as engine:
-        device = EngineDevice("cpu", job["threads"])
+        device = EngineDevice("cpu", job["threads"], tuple(job.get("settings", {}).items()))
         executable = engine.compile(Path(job["artifact"]), device, runtime=job["runtime"])
         say("load", seconds=time.perf_counter() - start)
         if job["do"] == "profile":

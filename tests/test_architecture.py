@@ -15,6 +15,7 @@ FLOORS = [
     ["edgekd", "plain", "machine", "examination"],
     ["errors", "resident", "cache"],
     ["decoding", "paths", "signing"],
+    ["tuned"],
     [
         "options",
         "artifact",
@@ -121,7 +122,7 @@ FLOORS = [
     ["quantizing"],
     ["stages.*", "worker", "apart", "board"],
     ["measure", "examining", "answers", "recipe", "benchmark_model"],
-    ["study_axes"],
+    ["study_axes", "tuning"],
     ["study", "sweep"],
     [
         "assess",

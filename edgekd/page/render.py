@@ -34,6 +34,7 @@ def page(report: Report, recipe: str = "") -> str:
             if step.facts.get("ranking")
         ],
         places=list(_places(report)),
+        tuned=[(step.step, best) for step in report.steps for best in step.tuned],
         chain=chain,
         reliability=reliability.reliability,
         ranking=bars.ranking,

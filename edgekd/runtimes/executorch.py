@@ -23,6 +23,7 @@ class ExecuTorch(Runtime):
     ) -> Executable:
         self.device(device)
         self.hint(precision)
+        self.chosen(device)
         try:
             with quiet():
                 import executorch.kernels.quantized  # noqa: F401  registers the 8-bit embedding's operators

@@ -29,6 +29,7 @@ class OnnxRuntime(Runtime):
     reads = frozenset({"onnx"})
     libraries = ("onnxruntime",)
     devices = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}  # noqa: RUF012
+    settings = {"spinning": ("on", "off"), "arena": ("on", "off"), "skip_layer_norm": ("apart", "fused")}  # noqa: RUF012
 
     def compile(
         self, artifact: Path, device: EngineDevice, shape: "Shape | None" = None, precision: str = "fp32"
@@ -36,21 +37,25 @@ class OnnxRuntime(Runtime):
         import onnxruntime
 
         self.hint(precision)
-        provider = self.device(device)
+        provider, chosen = self.device(device), self.chosen(device)
         if provider not in onnxruntime.get_available_providers():
             raise EdgekdError(f"this ONNX Runtime has no {provider}", "Install the build for it, or use device cpu.")
+
+        slower = _SLOWER if chosen["skip_layer_norm"] == "apart" else []
 
         def session(folder: str = "") -> Any:
             options = onnxruntime.SessionOptions()
             options.intra_op_num_threads = device.threads
             options.inter_op_num_threads = 1
             options.log_severity_level = 3
+            options.enable_cpu_mem_arena = chosen["arena"] == "on"
+            options.add_session_config_entry("session.intra_op.allow_spinning", str(int(chosen["spinning"] == "on")))
             for name, size in zip(("batch", "length"), shape or (), strict=False):
                 options.add_free_dimension_override_by_name(name, size)
             if folder:
                 options.enable_profiling, options.profile_file_prefix = True, f"{folder}/profile"
             return onnxruntime.InferenceSession(
-                str(artifact / "model.onnx"), options, providers=[provider], disabled_optimizers=_SLOWER
+                str(artifact / "model.onnx"), options, providers=[provider], disabled_optimizers=slower
             )
 
         try:

@@ -24,18 +24,22 @@ class OpenVino(Runtime):
     libraries = ("openvino",)
     devices = {"cpu": "CPU", "gpu": "GPU", "npu": "NPU"}  # noqa: RUF012
     precisions = {"fp32": "f32", "fp16": "f16", "bf16": "bf16"}  # noqa: RUF012
+    settings = {"floats": ("fp32", "bf16"), "pinning": ("on", "off")}  # noqa: RUF012
 
     def compile(
         self, artifact: Path, device: EngineDevice, shape: "Shape | None" = None, precision: str = "fp32"
     ) -> Executable:
         core = _core()
-        place = self.device(device)
+        place, chosen = self.device(device), self.chosen(device)
         if place not in core.available_devices:
             raise EdgekdError(
                 f"OpenVINO has no {place} here", f"It has {', '.join(core.available_devices)}: name one of these."
             )
         # Always told: left alone it takes bf16 or f16 where the processor has them, and INT8 models gave NaN so.
-        settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": self.hint(precision)}
+        floats = self.hint(chosen["floats"] if precision == "fp32" else precision)
+        settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": floats}
+        if chosen["pinning"] == "off":
+            settings["ENABLE_CPU_PINNING"] = False
         if device.threads:
             settings["INFERENCE_NUM_THREADS"] = device.threads
         try:

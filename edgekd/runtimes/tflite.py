@@ -30,6 +30,7 @@ _SHARED = ":memory"  # LiteRT's name of a cache of packed weights that is no fil
 class TfLite(Runtime):
     reads = frozenset({"tflite"})
     libraries = ("ai-edge-litert|tflite-runtime",)
+    settings = {"engine": ("compiled", "interpreter")}  # noqa: RUF012
 
     def compile(
         self, artifact: Path, device: EngineDevice, shape: "Shape | None" = None, precision: str = "fp32"
@@ -38,8 +39,11 @@ class TfLite(Runtime):
         self.hint(precision)
         file, threads = artifact / "model.tflite", device.threads or os.cpu_count() or 1
         length = None if shape is None else shape[1]
+        alone = self.chosen(device)["engine"] == "interpreter"
         try:
             try:
+                if alone:
+                    return _Interpreter(file, threads, length)
                 return _Compiled(file, threads, length)
             except (ImportError, ValueError, RuntimeError):
                 # Older runtimes have the interpreter alone, and it alone says what is wrong with a file.

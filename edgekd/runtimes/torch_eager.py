@@ -26,6 +26,7 @@ class TorchEager(Runtime):
         from edgekd.kd.encoder import load_classifier
 
         self.hint(precision)
+        self.chosen(device)
         place = self.device(device)
         if place == "cuda" and not torch.cuda.is_available():
             raise EdgekdError("PyTorch sees no GPU here", "Use device cpu.")

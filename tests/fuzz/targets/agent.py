@@ -13,6 +13,7 @@ from edgekd.board import Board
 from edgekd.connection import Connection, Link
 from edgekd.device import Device, RunOptions
 from edgekd.errors import EdgekdError
+from edgekd.runtime import EngineDevice
 from tests.fuzz.mutators import json_lines
 from tests.fuzz.target import Target
 from tests.fuzz.targets.artifact import fill, manifest
@@ -130,7 +131,7 @@ def check(data: bytes, folder: Path) -> None:
             json.dumps(facts, allow_nan=False)
         except EdgekdError as error:
             assert len(str(error)) < 6000
-        timing = measure.time(given, measure.sample(given, TEXTS, 2), board, 1, facts, quiet)
+        timing = measure.time(given, measure.sample(given, TEXTS, 2), board, EngineDevice(), facts, quiet)
     told = measure.to_json(timing)
     json.dumps(told, allow_nan=False)
     assert measure.from_json(json.loads(json.dumps(told))) == timing
