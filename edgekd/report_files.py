@@ -17,7 +17,7 @@ from edgekd.store import write_text
 
 JSON, MARKDOWN, HTML = NAMES = ("report.json", "report.md", "report.html")
 RECIPE = "recipe.yaml"  # as it ran, beside them
-_TRIED = ("artifact", "device", "setting", "its time, the best before it 1", "")
+_TRIED = ("artifact", "device", "setting", "time, in multiples of the best before it", "")
 
 
 def write(report: Report, folder: Path) -> None:

@@ -5,6 +5,7 @@ below what dropout does to the student. Rows lie one after another, without padd
 """
 
 import math
+import mmap
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -96,6 +97,7 @@ class Outputs:
                 for kept, row in zip(stacked, rows, strict=True):
                     self._row(insides[name], name, row)[:] = _cut(name, kept, int(self.lengths[row]))
             done += len(rows)
+            _let_go(logits, *insides.values())
             progress(done)
         for array in (logits, *insides.values()):
             array.flush()  # type: ignore[attr-defined]
@@ -116,6 +118,7 @@ class Outputs:
             for kept, row in zip(filled, rows, strict=True):
                 _cut(name, kept, int(self.lengths[row]))[:] = self._row(insides[name], name, row)[places]
             found[name] = {layer: torch.from_numpy(filled[:, at]) for at, layer in enumerate(layers)}
+        _let_go(logits, *insides.values())
         return found
 
     @cached_property
@@ -177,6 +180,13 @@ class Outputs:
     @cached_property
     def _opened(self) -> "tuple[NDArray[np.float32], dict[str, NDArray[np.float16]]]":
         return self._open("r")
+
+
+def _let_go(*arrays: "NDArray[Any]") -> None:
+    """Pages of the files that this process has read or written: the system has them, and they count as its memory."""
+    for array in arrays if hasattr(mmap, "MADV_DONTNEED") else ():
+        assert isinstance(array.base, mmap.mmap)
+        array.base.madvise(mmap.MADV_DONTNEED)
 
 
 def _by_name(needs: Needs) -> dict[str, list[int]]:
