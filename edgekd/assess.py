@@ -13,13 +13,14 @@ from edgekd.artifact import Artifact, canonical
 from edgekd.board import Board
 from edgekd.data import Data
 from edgekd.device import Device
+from edgekd.errors import EdgekdError
 from edgekd.examination import Examination
 from edgekd.provider import PROVIDERS
 from edgekd.recipe import Recipe
 from edgekd.report import Gate, Score, Timing
 from edgekd.runtime import RUNTIMES, EngineDevice, serving
 from edgekd.stage import Budget, Stage, Tolerance
-from edgekd.store import Store
+from edgekd.store import Store, remove_drafts, write_text
 from edgekd.tuned import Tuned
 
 if TYPE_CHECKING:
@@ -166,9 +167,10 @@ class Assessor:
         found = TypeAdapter(Tuned).validate_python(self._kept(key, compute, self.again))
         if found not in tuned.read(artifact.path):
             try:
-                tuned.keep(artifact.path, found)
-            except OSError as error:
-                self.watcher.say(f"  {device.name}: its settings are not kept beside the artifact: {error.strerror}")
+                remove_drafts(artifact.path)
+                write_text(artifact.path / tuned.FILE, tuned.among(artifact.path, found))
+            except (EdgekdError, OSError) as error:  # a store that is read only serves all the same
+                self.watcher.say(f"  {device.name}: its settings are not kept beside the artifact: {error}")
         return found
 
     def _outputs(

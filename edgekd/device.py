@@ -3,9 +3,9 @@
 import re
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_serializer, field_validator
+from pydantic import Field, field_serializer, field_validator, model_validator
 
 from edgekd.connection import CONNECTIONS, Connection
 from edgekd.errors import EdgekdError, nearest
@@ -102,6 +102,12 @@ class Device(Options):
         if not re.fullmatch(r"\w[\w .-]{0,99}", name):
             raise ValueError(f"{name!r} is not up to 100 letters, digits, spaces, '_', '-' and '.'. Such as my_pi.")
         return name
+
+    @model_validator(mode="after")
+    def _real(self) -> Self:
+        if self.tune and self.emulated:
+            raise ValueError("emulated hardware tells nothing of speed. Leave tune out")
+        return self
 
     @field_validator("runtimes")
     @classmethod

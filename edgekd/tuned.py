@@ -5,7 +5,6 @@ file goes along, and where it is of another machine, or other libraries, it says
 """
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -103,21 +102,10 @@ def read(folder: Path) -> tuple[Tuned, ...]:
         ) from None
 
 
-def keep(folder: Path, found: Tuned) -> None:
-    """Write it beside the artifact, in place of what was found on the same device with the same libraries.
-
-    Raises OSError where that cannot be written.
-    """
+def among(folder: Path, found: Tuned) -> str:
+    """The file's text with this in it, in place of what was found on the same device with the same libraries."""
     others = [entry for entry in read(folder) if (entry.device, entry.libraries) != (found.device, found.libraries)]
-    draft = folder / f"{FILE}.{os.getpid()}"
-    try:
-        with draft.open("w", encoding="utf-8") as stream:
-            json.dump({"tuned": [asdict(entry) for entry in (*others, found)]}, stream, indent=1)
-            stream.flush()
-            os.fsync(stream.fileno())
-        draft.replace(folder / FILE)
-    finally:
-        draft.unlink(missing_ok=True)
+    return json.dumps({"tuned": [asdict(entry) for entry in (*others, found)]}, indent=1) + "\n"
 
 
 def _entry(raw: Any) -> Tuned:

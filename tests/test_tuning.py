@@ -19,6 +19,7 @@ from edgekd.errors import EdgekdError
 from edgekd.predicting import Model, place
 from edgekd.runtime import RUNTIMES, EngineDevice, installed
 from edgekd.stage import STAGES, Job
+from edgekd.store import write_text
 from edgekd.testing import write_recipe
 from edgekd.tuned import FILE, Tuned
 from tests.conftest import artifact, build_encoder
@@ -140,20 +141,24 @@ def entry(given: Artifact, **more: Any) -> Tuned:
     return replace(found, **more)
 
 
+def keep(given: Artifact, found: Tuned) -> None:
+    write_text(given.path / FILE, tuned.among(given.path, found))
+
+
 def test_it_is_read_where_it_was_found_and_nowhere_else(onnx: Artifact) -> None:
     best, usual = EngineDevice("cpu", 1, (("arena", "off"),)), EngineDevice("cpu", 0)
     assert place(onnx) == usual
     digest = onnx.digest
-    tuned.keep(onnx.path, entry(onnx))
+    keep(onnx, entry(onnx))
     assert place(onnx) == best
     assert Artifact.load(onnx.path).digest == digest  # and sound
     for other in ({"machine": {**entry(onnx).machine, "cores": 77}}, {"libraries": {"onnxruntime": "0.1"}}):
         (onnx.path / FILE).unlink()
-        tuned.keep(onnx.path, entry(onnx, **other))
+        keep(onnx, entry(onnx, **other))
         assert place(onnx) == usual
-    tuned.keep(onnx.path, entry(onnx, device="another", threads=2))
+    keep(onnx, entry(onnx, device="another", threads=2))
     assert [found.device for found in tuned.read(onnx.path)] == ["here", "another"]
-    tuned.keep(onnx.path, entry(onnx, device="another"))
+    keep(onnx, entry(onnx, device="another"))
     assert len(tuned.read(onnx.path)) == 2
     assert place(onnx) == best
     with Model(onnx.path) as model:
@@ -186,8 +191,13 @@ def test_a_broken_file_is_said(onnx: Artifact, broken: Any) -> None:
         load(onnx.path)
 
 
+def test_emulated_hardware_is_not_tuned() -> None:
+    with pytest.raises(ValueError, match="emulated hardware tells nothing of speed"):
+        Device(name="pi", tune=True, emulated=True)
+
+
 def test_a_setting_that_the_runtime_does_not_have_is_said(onnx: Artifact) -> None:
-    tuned.keep(onnx.path, entry(onnx, settings={"arena": "of"}))
+    keep(onnx, entry(onnx, settings={"arena": "of"}))
     with pytest.raises(EdgekdError, match="ONNX Runtime has no setting 'arena of'"):
         load(onnx.path)
 
