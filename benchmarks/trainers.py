@@ -39,6 +39,9 @@ def parts(given: argparse.Namespace) -> tuple[Any, Any, Any]:
 
 
 def edgekd(given: argparse.Namespace) -> list[float]:
+    from edgekd.processes import for_training
+
+    for_training()  # as a run does, before torch is loaded
     from edgekd.kd.fitting import rows
     from edgekd.kd.objective import Learner
     from edgekd.kd.phase import Phase, Terms

@@ -17,7 +17,7 @@ from edgekd.errors import EdgekdError, RefusedError
 from edgekd.launching import Launch
 from edgekd.machine import fingerprint
 from edgekd.plan import STATE, Planned, placed, plan
-from edgekd.processes import SPIN_COUNT
+from edgekd.processes import for_training
 from edgekd.recipe import Recipe
 from edgekd.report import Report, StepReport
 from edgekd.stage import Job
@@ -63,11 +63,7 @@ def attempt(
             "a run is one process, and this was started as one of several",
             'Start it alone; its trainings take several with --launch "torchrun --standalone --nproc-per-node 2".',
         )
-    # OpenMP threads spin while they wait, so training slows fortyfold when another process takes one of two cores, and
-    # without any spinning it takes twice as long when none does. A short spin is near the best of both.
-    # Read once, when torch loads; what times an artifact does not inherit it.
-    if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault(SPIN_COUNT, "1000")
+    for_training()
     folder = runs / recipe.name
     remove_drafts(folder)
     tracking = Tracking(track, recipe.name, folder, watcher.say)

@@ -1,6 +1,7 @@
 """A command as a stream of lines: what every connection runs, whichever program carries it to the device."""
 
 import contextlib
+import os
 import signal
 import subprocess
 import threading
@@ -10,8 +11,19 @@ from typing import IO
 
 from edgekd.errors import EdgekdError
 
-# Set for edgekd's own training; other processes run as their libraries' defaults have it.
-SPIN_COUNT = "GOMP_SPINCOUNT"
+# Set for edgekd's own training, where nobody has set it; other processes run as their libraries' defaults have it.
+# OpenMP threads spin while they wait, so training slows fortyfold when another process takes one of two cores, and
+# without any spinning it takes twice as long when none does: a short spin is near the best of both. oneDNN keeps the
+# code of 1,024 products, one for each length of a batch, which no training meets again soon enough: 100 MB for nothing.
+# Read once, when torch loads.
+TRAINING = {"GOMP_SPINCOUNT": "1000", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "128"}
+
+
+def for_training() -> None:
+    """Set this process's environment for training, before torch is loaded."""
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", TRAINING["GOMP_SPINCOUNT"])
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", TRAINING["ONEDNN_PRIMITIVE_CACHE_CAPACITY"])
 
 
 # Characters: of a line, which may hold the times of an hour, and of a line of standard error. A device may send on.

@@ -257,6 +257,7 @@ for engine in engines:
 while engines:
     engines.pop(0).close()
     gc.collect()
+signal.signal(signal.SIGINT, signal.default_int_handler)  # who started it may have had it ignored
 try:
     signal.raise_signal(signal.SIGINT)
 except KeyboardInterrupt:

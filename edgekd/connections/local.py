@@ -20,7 +20,7 @@ class _Here(Link):
     def run(
         self, argv: Sequence[str], env: Mapping[str, str], stdin: str = "", deadline: float = 60.0, hold: bool = False
     ) -> Iterator[str]:
-        own = {name: value for name, value in os.environ.items() if name != processes.SPIN_COUNT}
+        own = {name: value for name, value in os.environ.items() if name not in processes.TRAINING}
         name = argv[-1] if "-m" in argv else Path(argv[0]).name
         return processes.lines(argv, {**own, **env}, stdin, deadline, name, hold)
 
