@@ -5,13 +5,14 @@ python benchmarks/soak.py [--minutes 120] [--runtime NAME ...] [--artifact FOLDE
 Makes an artifact of each runtime in fp32 and in INT8 (random weights, the embedded corpus; nothing is downloaded), then
 soaks each runtime in a process of its own, so that what grows has a name: load, predict texts of many lengths, run
 batches of several shapes, at times let it tell its precision and its operators' times, close, and again. All share one
-core at nice 15. This process samples each child with an artifact loaded and after all were closed. The first tenth is
-warm-up; then the median of the last tenth of the samples is held against that of the first, and a trend is fitted to
-all; what each load left is told beside. Ends with 1 where memory grew by more than 2 %, or where there are more files,
-threads or temporary files open.
+core at nice 15. This process samples each child with an artifact loaded and after all were closed and Python's garbage
+was collected. The first tenth is warm-up; then the median of the last tenth of the samples is held against that of the
+first, and a trend is fitted to all; what each load left is told beside. Ends with 1 where memory grew by more than 2 %,
+or where there are more files, threads or temporary files open.
 """
 
 import argparse
+import gc
 import json
 import os
 import random
@@ -34,9 +35,7 @@ WARM_UP = 0.1  # share of the run
 MEMORY = ("anonymous", "rss", "maps")
 HANDLES = ("fds", "threads", "files")  # may not grow at all
 MAX_LENGTH = 40  # tokens: the positions of the encoder
-# Rows and tokens of the batches. Few, so that all are seen in the warm-up: oneDNN, under OpenVINO, keeps up to 1,024
-# kernels for the process, also of models that are closed. A loop of OpenVINO alone holds 150 MB more so after 195
-# shapes of the INT8 model, then no more; with ONEDNN_PRIMITIVE_CACHE_CAPACITY=0 none, but 12 % more while it is open.
+# Rows and tokens of the batches. Few, so that all are seen in the warm-up.
 SHAPES = [(rows, length) for rows in (1, 2, 8) for length in (4, 11, 16, 27, 40)]
 
 TEXTS, BATCHES = 200, 30  # between a load and a close: what serves is loaded to answer
@@ -108,6 +107,7 @@ def soak(folders: list[Path]) -> None:
                 if folder == folders[0]:  # one after the other is in memory: each is compared with itself alone
                     told(at="loaded", cycle=cycle, rows=rows)
         cycle += 1
+        gc.collect()  # what Python has not collected yet is not lost
         told(at="closed", cycle=cycle, rows=rows)
 
 
