@@ -22,7 +22,7 @@ from edgekd.store import writable
 
 
 def run(stage: Stage, job: Job, python: Path) -> tuple[Mapping[str, Any], dict[str, str]]:
-    """As `stage.run(job)`, by another Python; with the facts come the versions of the libraries that it used there.
+    """As `stage.made(job)`, by another Python; with the facts come the versions of the libraries that it used there.
 
     Raises what the stage raised: EdgekdError and RefusedError as they are, anything else as a RuntimeError with its
     trace; and EdgekdError where the process ended before that.
@@ -82,7 +82,7 @@ def perform(
         track=track,
     )
     with writable(job.out):
-        return {"facts": stage.run(job), "libraries": installed(stage.needs())}
+        return {"facts": stage.made(job), "libraries": installed(stage.needs())}
 
 
 def tell(work: Callable[[TextIO], Mapping[str, Any]]) -> bool:

@@ -10,10 +10,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def samples(job: Job, count: int, together: bool = False) -> "Iterator[dict[str, NDArray[Any]]]":
-    """`count` rows of the job's source, one at a time: int64 arrays (1, length), at their real lengths.
-
-    `together`: all filled up to the longest, for quantizers that stack what they saw.
+def samples(job: Job, count: int) -> "Iterator[dict[str, NDArray[Any]]]":
+    """`count` rows of the job's source, or all if it has fewer, one at a time: int64 arrays (1, length), at their real
+    lengths.
     """
     import numpy as np
 
@@ -21,7 +20,6 @@ def samples(job: Job, count: int, together: bool = False) -> "Iterator[dict[str,
     split = job.data.train
     chosen = np.random.default_rng(job.seed).permutation(len(split))[:count]
     rows = Reader(job.source).encode([split.texts[row] for row in chosen])
-    whole = rows.pad(range(len(chosen)))
     for row in range(len(chosen)):
         job.progress("calibration", row + 1, len(chosen))
-        yield {name: values[row : row + 1] for name, values in whole.items()} if together else rows.pad([row])
+        yield rows.pad([row])

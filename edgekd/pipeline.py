@@ -169,7 +169,7 @@ def _make(
         elif launch and type(stage).trains:
             facts, libraries = launch(stage, job), item.parts["libraries"]
         else:
-            facts, libraries = stage.run(job), item.parts["libraries"]
+            facts, libraries = stage.made(job), item.parts["libraries"]
         return Artifact.seal(out, _manifest(item, data, facts, libraries))
 
     return _Made(store.publish(item.key, fill), False, time.perf_counter() - start)

@@ -1,4 +1,4 @@
-"""Resident memory of this process, in bytes: now, and at its peak; and what of it is free, given back."""
+"""Memory of this process, in bytes: resident now and at its peak; what is free, given back; and when none was left."""
 
 import ctypes
 import resource
@@ -6,6 +6,15 @@ import sys
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+
+# What libraries say, in any case of letters, that raise an error of their own: PyTorch and CUDA, ONNX Runtime, C++.
+_EXHAUSTED = ("out of memory", "can't allocate memory", "failed to allocate memory", "bad_alloc", "bad allocation")
+
+
+def exhausted(error: BaseException) -> bool:
+    """Whether it says that there was no memory left."""
+    told = str(error).lower()
+    return isinstance(error, MemoryError) or any(words in told for words in _EXHAUSTED)
 
 
 def resident() -> int:

@@ -17,6 +17,7 @@ from edgekd.embedded import is_embedded
 from edgekd.errors import EdgekdError
 from edgekd.options import IsAside, IsFile, IsPretrained, IsStep, Options
 from edgekd.registry import Registry
+from edgekd.resident import exhausted
 
 MOST_SEED = 2**63 - 1  # torch takes no larger one
 
@@ -148,6 +149,22 @@ class Stage(Options, ABC):
     @abstractmethod
     def run(self, job: Job) -> Mapping[str, Any]:
         """Fill job.out with the model's files and tokenizer.json; return facts for the manifest (JSON-able)."""
+
+    def made(self, job: Job) -> Mapping[str, Any]:
+        """As `run`. Raises EdgekdError, with what to lower, where memory does not suffice for it."""
+        try:
+            return self.run(job)
+        except EdgekdError:
+            raise
+        except Exception as error:
+            if not exhausted(error):
+                raise
+            rows = f"samples ({self.samples}), " if "samples" in type(self).model_fields else ""  # type: ignore[attr-defined]
+            raise EdgekdError(
+                f"{self.name()} ran out of memory ({str(error).partition(chr(10))[0][:200] or type(error).__name__})",
+                f"Lower {rows}the data's max_length ({job.data.options.max_length}), or free memory; then the same "
+                "command goes on here.",
+            ) from None
 
 
 class Compared(Stage):

@@ -7,10 +7,10 @@ from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 from edgekd.errors import EdgekdError
 from edgekd.kd.checks import by_batch
 from edgekd.kd.phase import Phase
-from edgekd.resident import give_back
+from edgekd.resident import exhausted, give_back
 
-# What oneDNN and C++ say where PyTorch's own allocator was not asked.
-_OTHERS = ("could not create a primitive", "could not execute a primitive", "bad_alloc")
+# What oneDNN says where PyTorch's own allocator was not asked.
+_PRIMITIVES = ("could not create a primitive", "could not execute a primitive")
 
 
 def parts_after(error: Exception, phase: Phase, parts: int, processes: int) -> int:
@@ -19,9 +19,7 @@ def parts_after(error: Exception, phase: Phase, parts: int, processes: int) -> i
     Raises the error itself where it is another one, and EdgekdError where smaller parts are not the same training, or
     cannot be had: the others of several processes wait for this one's gradients, and would not know.
     """
-    if not (
-        should_reduce_batch_size(error) or isinstance(error, MemoryError) or any(map(str(error).__contains__, _OTHERS))
-    ):
+    if not (should_reduce_batch_size(error) or exhausted(error) or any(map(str(error).__contains__, _PRIMITIVES))):
         raise error
     traceback.clear_frames(error.__traceback__)  # which hold what was computed so far
     clear_device_cache(garbage_collection=True)

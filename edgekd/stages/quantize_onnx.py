@@ -30,7 +30,7 @@ class QuantizeOnnx(Quantizing):
 
     accepts: ClassVar[frozenset[str]] = frozenset({"onnx"})
     makes: ClassVar[str] = "onnx"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     libraries: ClassVar[tuple[str, ...]] = ("onnx", "onnxruntime")
 
     source: Source = Field(description="The step to quantize; default: the step before")
@@ -89,7 +89,7 @@ class QuantizeOnnx(Quantizing):
         quantize_static(
             prepared,
             target,
-            _Calibration(prepared, job, self.samples, together=self.calibration != "minmax"),
+            _Calibration(prepared, job, self.samples),
             op_types_to_quantize=PRODUCTS,
             nodes_to_exclude=sorted(floats),
             quant_format=QuantFormat[self.format],
@@ -101,6 +101,7 @@ class QuantizeOnnx(Quantizing):
             extra_options={
                 "DefaultTensorType": 1,
                 "MatMulConstBOnly": True,
+                "CalibStridedMinMax": 1,  # rows at once, in the other methods too: they keep all that a layer gives
                 # A product's sums go on in float: what follows is a bias, a mask or a norm, and the logits stay whole.
                 "OpTypesToExcludeOutputQuantization": PRODUCTS if self.format == "QDQ" else [],
             },
@@ -108,14 +109,25 @@ class QuantizeOnnx(Quantizing):
 
 
 class _Calibration:
-    """Calibration rows as ONNX Runtime asks for them. Its histogram methods stack rows: all must be of one length."""
+    """Calibration rows as ONNX Runtime asks for them: how many there are, then each range of them in its turn."""
 
-    def __init__(self, model: Path, job: Job, count: int, together: bool) -> None:
+    def __init__(self, model: Path, job: Job, count: int) -> None:
         import onnx
 
         self._names = [entry.name for entry in onnx.load(str(model), load_external_data=False).graph.input]
-        self._rows = calibration.samples(job, count, together)
+        self._count = min(count, len(job.data.train))
+        self._rows = calibration.samples(job, count)
+        self._left = 0  # of the range
+
+    def __len__(self) -> int:
+        return self._count
+
+    def set_range(self, start_index: int, end_index: int) -> None:
+        self._left = end_index - start_index
 
     def get_next(self) -> "dict[str, NDArray[np.int64]] | None":
-        row = next(self._rows, None)
-        return None if row is None else {name: row[name] for name in self._names}
+        if not self._left:
+            return None
+        self._left -= 1
+        row = next(self._rows)
+        return {name: row[name] for name in self._names}

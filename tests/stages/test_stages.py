@@ -105,6 +105,47 @@ def test_quantization(options: dict[str, Any], encoder: Path, job: Callable[...,
     np.testing.assert_allclose(int8, fp32, atol=0.25 * np.abs(fp32).max())
 
 
+@pytest.mark.parametrize("calibration", ["entropy", "percentile"])
+def test_calibration_holds_what_one_row_gives(
+    calibration: str, encoder: Path, job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from onnxruntime.quantization.calibrate import HistogramCollector
+
+    held, collect = [], HistogramCollector.collect
+
+    def counted(self: Any, arrays: dict[str, list[Any]]) -> None:
+        held.append({len(found) for found in arrays.values()})
+        collect(self, arrays)
+
+    monkeypatch.setattr(HistogramCollector, "collect", counted)
+    export = job("onnx", artifact(encoder, "torch"))
+    STAGES.get("export_onnx").model_validate({"source": "x"}).run(export)
+    options = {"source": "x", "mode": "static", "calibration": calibration, "samples": 12}
+    STAGES.get("quantize_onnx").model_validate(options).run(job("int8", artifact(export.out, "onnx")))
+    assert held == [{1}] * 12
+
+
+def test_a_stage_without_memory_says_what_to_lower(encoder: Path, job: Callable[..., Job]) -> None:
+    stage = STAGES.get("quantize_onnx").model_validate({"source": "x", "samples": 16})
+    work = job("int8", artifact(encoder, "onnx"))
+    for error in (MemoryError(), RuntimeError("BFCArena: Failed to allocate memory for requested buffer of size 9")):
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(EdgekdError) as caught:
+            patch.setattr(type(stage), "run", _raising(error))
+            stage.made(work)
+        assert str(caught.value).startswith(f"quantize_onnx ran out of memory ({str(error) or 'MemoryError'})")
+        assert f"Lower samples (16), the data's max_length ({work.data.options.max_length})" in str(caught.value)
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(ValueError, match="another"):
+        patch.setattr(type(stage), "run", _raising(ValueError("another")))
+        stage.made(work)
+
+
+def _raising(error: Exception) -> Callable[..., Any]:
+    def run(*_: object) -> None:
+        raise error
+
+    return run
+
+
 def test_embeddings_with_a_scale_a_row_are_nearer(encoder: Path, tmp_path: Path) -> None:
     from onnx import TensorProto, helper, numpy_helper
 
