@@ -264,6 +264,20 @@ def held_to(undisturbed: dict[str, str], root: Path, runs: Path) -> None:
         raise SystemExit(f"left behind: {', '.join(drafts)}")
 
 
+def left_behind(*places: Path) -> None:
+    """What killed processes could not remove, the next one that makes a folder there does."""
+    from edgekd import temporary
+
+    for place, prefix in zip(places, ("edgekd-", "ekd-"), strict=True):
+        before = len(list(place.glob(f"{prefix}tmp-*")))
+        with temporary.folder(prefix, place):
+            pass
+        after = [str(path) for path in place.glob(f"{prefix}tmp-*")]
+        print(f"temporary folders of killed processes in {place}: {before}, after the next process {len(after)}")
+        if after:
+            raise SystemExit(f"left behind: {', '.join(after)}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=200)
@@ -332,9 +346,7 @@ def kill(kills: int, draw: random.Random, sshd: int, root: Path) -> None:
     print("by stage:", *(f"{stage} {hit[stage]}," for stage in Run.stages()))
     print("hit:", *(f"{name} {count}," for name, count in whom.most_common()))
     print("the run then ended:", *(f"{name} {count}," for name, count in ended.most_common()))
-    folders = len(list((root / "tmp").iterdir()))
-    sockets = len(list(Path("/tmp").glob("ekd-*")))
-    print(f"temporary folders that killed processes could not remove: {folders} in TMPDIR, {sockets} of ssh in /tmp")
+    left_behind(root / "tmp", Path("/tmp"))
 
 
 if __name__ == "__main__":

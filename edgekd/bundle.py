@@ -6,12 +6,11 @@ requirements by hash, a model card, and golden vectors that `predict.py --selfte
 
 import shutil
 import tarfile
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from edgekd import bundle_card, bundle_predict, bundle_requirements, closure, report_files, selftest, signing
+from edgekd import bundle_card, bundle_predict, bundle_requirements, closure, report_files, selftest, signing, temporary
 from edgekd.artifact import DICTIONARY, Artifact
 from edgekd.data import Data
 from edgekd.data_options import DataOptions
@@ -50,7 +49,7 @@ def bundle(
     wheels = bundle_requirements.Target(platform, python)
     title = f"{report['name']}-{step['step']}"
     name = title + wheels.suffix
-    with writable(out), tempfile.TemporaryDirectory(prefix="edgekd-") as draft:
+    with writable(out), temporary.folder() as draft:
         made = Path(draft, name)
         shutil.copytree(artifact.path, made / "model")
         modules = [

@@ -14,7 +14,7 @@ from textwrap import shorten
 from filelock import FileLock, Timeout
 
 import edgekd
-from edgekd import cache, processes
+from edgekd import cache, processes, temporary
 from edgekd.errors import EdgekdError
 
 
@@ -85,8 +85,8 @@ def lines(
     python: Path, argv: Sequence[str], env: Mapping[str, str], stdin: str, deadline: float, name: str
 ) -> Iterator[str]:
     """Run a Python module's command line in an environment, with this edgekd; see `processes.lines`."""
-    with tempfile.TemporaryDirectory(prefix="edgekd-") as folder:
+    with temporary.folder() as folder:
         # The package alone is lent to it: beside it may lie libraries that would hide the environment's own.
-        (Path(folder) / "edgekd").symlink_to(Path(edgekd.__file__).parent)
-        lent = {**env, "PYTHONPATH": folder, "PYTHONSAFEPATH": "1"}
+        (folder / "edgekd").symlink_to(Path(edgekd.__file__).parent)
+        lent = {**env, "PYTHONPATH": str(folder), "PYTHONSAFEPATH": "1"}
         yield from processes.lines([str(python), "-m", *argv], lent, stdin, deadline, name, hold=True)

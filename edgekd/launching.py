@@ -11,7 +11,6 @@ import shlex
 import shutil
 import stat
 import sys
-import tempfile
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgekd import apart, processes, records
+from edgekd import apart, processes, records, temporary
 from edgekd.errors import EdgekdError
 from edgekd.stage import Job, Stage
 from edgekd.store import write_text
@@ -76,7 +75,7 @@ def share(asked: Mapping[str, Any], **listeners: Callable[..., None]) -> dict[st
     """A process's share of a stage's work. What all but the first fill is thrown away: it is the same."""
     from accelerate import PartialState
 
-    with tempfile.TemporaryDirectory(prefix="edgekd-") as aside:
+    with temporary.folder() as aside:
         own = {} if rank() == 0 else {"out": aside}
         with _together():
             done = apart.perform({**asked, **own}, **listeners)

@@ -4,7 +4,6 @@ Scoring and timing are apart: the timed processes do nothing else, and the one t
 """
 
 import math
-import tempfile
 import zipfile
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -14,7 +13,7 @@ from pathlib import Path
 from time import sleep
 from typing import TYPE_CHECKING, Any
 
-from edgekd import worker
+from edgekd import temporary, worker
 from edgekd.artifact import Artifact
 from edgekd.board import Board
 from edgekd.data import Data
@@ -48,7 +47,7 @@ def outputs(
     """
     import numpy as np
 
-    with tempfile.TemporaryDirectory(prefix="edgekd-") as folder:
+    with temporary.folder() as folder:
         inputs, target = Path(folder, "inputs.npz"), Path(folder, "outputs.npy")
         reader = Reader(artifact)
         tokens = reader.encode(texts)
@@ -133,7 +132,7 @@ def time(
 ) -> Timing:
     """Time inferences of one row, or of one batch of it, after another, in `repeats` fresh processes."""
     device, run = board.device, board.device.run
-    with tempfile.TemporaryDirectory(prefix="edgekd-") as folder:
+    with temporary.folder() as folder:
         job = _timing_job(artifact, sample, board, place, Path(folder, "inputs.npz"))
         job |= {"runs": -(-run.min_runs // run.repeats), "min_s": run.min_s, "warmup_s": run.warmup_s}
         job["texts"] = list(sample.texts)
@@ -174,7 +173,7 @@ def time(
 
 def samples(artifact: Artifact, sample: Sample, board: Board, place: EngineDevice, runs: int, skip: int) -> list[float]:
     """Seconds of so many inferences in one fresh process, from row `skip` on; nothing else of it is told."""
-    with tempfile.TemporaryDirectory(prefix="edgekd-") as folder:
+    with temporary.folder() as folder:
         job = _timing_job(artifact, sample, board, place, Path(folder, "inputs.npz"))
         job |= {"runs": runs, "skip": skip, "min_s": 0.0, "warmup_s": min(_SHORT_S, board.device.run.warmup_s)}
         found: list[float] = board.told(job, "samples")["samples"]["seconds"]
@@ -190,7 +189,7 @@ def _timing_job(artifact: Artifact, sample: Sample, board: Board, place: EngineD
 
 def _operators(artifact: Artifact, tokens: Encoded, board: Board, place: EngineDevice) -> dict[str, float]:
     """Seconds of one inference by kind of operator, the mean over some rows, in a process of its own."""
-    with tempfile.TemporaryDirectory(prefix="edgekd-") as folder:
+    with temporary.folder() as folder:
         inputs = Path(folder, "inputs.npz")
         _pack(tokens.take(range(min(_PROFILED, len(tokens.ids)))), inputs)
         job = {**_job(artifact, board, inputs, place), "do": "profile"}

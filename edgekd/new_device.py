@@ -1,11 +1,10 @@
 """A commented device file, for a board, a phone or this machine, that edgekd reads as it is written."""
 
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from edgekd import device_files
+from edgekd import device_files, temporary
 from edgekd.errors import EdgekdError
 from edgekd.store import write_text
 
@@ -45,7 +44,7 @@ def write(out: Path, transport: str, options: Mapping[str, Any]) -> None:
     if out.exists():
         raise EdgekdError(f"{out} is there already", "Choose another name, or change that file.")
     told = text(out.stem, transport, options)
-    with tempfile.TemporaryDirectory(prefix="edgekd-") as folder:
+    with temporary.folder() as folder:
         draft = Path(folder, out.name)
         draft.write_text(told, encoding="utf-8")
         try:

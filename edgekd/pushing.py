@@ -1,11 +1,10 @@
 """A run's artifact, as its bundle with the model card, to the Hugging Face hub."""
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from edgekd import bundle, hub, report_files
+from edgekd import bundle, hub, report_files, temporary
 from edgekd.errors import EdgekdError, RefusedError, nearest
 
 # The bundle's own folders: of what an earlier bundle left there, nothing stays. Files beside them are their owner's.
@@ -35,7 +34,7 @@ def push(
 
     if not get_token():
         raise EdgekdError("there is no token for the hub on this machine", "Log in: hf auth login (or set HF_TOKEN)")
-    with tempfile.TemporaryDirectory(prefix="edgekd-") as folder:
+    with temporary.folder() as folder:
         made = bundle.bundle(run / name, Path(folder), platform=platform, python=python)
         api = HfApi(endpoint=hub.endpoint())
         with _explained(repository):

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from edgekd import processes
+from edgekd import processes, temporary
 from edgekd.connection import Link
 from edgekd.errors import EdgekdError
 
@@ -139,7 +139,7 @@ class Shell(Link):
         """Send a file or folder as one archive, unpack it under another name, and rename it when it is whole."""
         draft = f"{folder}.half"
         try:
-            with tempfile.TemporaryDirectory(prefix="edgekd-") as scratch:
+            with temporary.folder() as scratch:
                 archive, listed = Path(scratch, "files.tar"), Path(scratch, "sums")
                 listed.write_text(sums)
                 with tarfile.open(archive, "w", format=tarfile.USTAR_FORMAT, dereference=True) as packed:

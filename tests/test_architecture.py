@@ -13,7 +13,7 @@ ROOT = Path(edgekd.__file__).parent
 # From the ground up; files on one floor do not import each other.
 FLOORS = [
     ["edgekd", "plain", "machine", "examination"],
-    ["errors", "resident", "cache"],
+    ["errors", "resident", "cache", "temporary"],
     ["decoding", "paths", "signing"],
     ["tuned"],
     [

@@ -2,13 +2,13 @@
 
 import re
 import shlex
-import shutil
 import subprocess
-import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
 from pydantic import Field
 
+from edgekd import temporary
 from edgekd.connection import Connection, Link
 from edgekd.errors import EdgekdError
 from edgekd.options import Word
@@ -82,7 +82,9 @@ class _Session(Shell):
     def __init__(self, options: Ssh) -> None:
         self._options = options
         # A short path: the kernel takes about a hundred characters for a socket's.
-        self._sockets = Path(tempfile.mkdtemp(prefix="ekd-", dir="/tmp" if Path("/tmp").is_dir() else None))
+        self._kept = ExitStack()
+        place = Path("/tmp")
+        self._sockets = self._kept.enter_context(temporary.folder("ekd-", place if place.is_dir() else None))
         self._ssh = ["ssh", *options.options()]
         for option in (
             "BatchMode=yes",  # never asks: a pipeline has nobody to answer
@@ -134,7 +136,7 @@ class _Session(Shell):
     def close(self) -> None:
         if any(self._sockets.iterdir()):
             subprocess.run([*self._ssh, "-O", "exit", self._options.host], capture_output=True)
-        shutil.rmtree(self._sockets, ignore_errors=True)
+        self._kept.close()
 
 
 def _home(path: str) -> str:

@@ -1,12 +1,12 @@
 """From a stage's job to a trained folder: what every training stage does around the loop."""
 
 import json
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgekd import temporary
 from edgekd.artifact import TOKENIZER, TRAINING
 from edgekd.data import Data
 from edgekd.dictionary import Dictionary, Matcher
@@ -81,7 +81,7 @@ def same_vocabulary(ours: Path, theirs: Path, phases: Sequence[Phase]) -> bool:
 
 def same_as_pretrained(ours: Path, folder: Path, phases: Sequence[Phase]) -> bool:
     """As `same_vocabulary`, of a tokenizer.json and a pretrained folder."""
-    with tempfile.TemporaryDirectory(prefix="edgekd-") as aside:
+    with temporary.folder() as aside:
         save_tokenizer(folder, Path(aside))
         return same_vocabulary(ours, Path(aside) / TOKENIZER, phases)
 

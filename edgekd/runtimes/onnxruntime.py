@@ -2,11 +2,11 @@
 
 import json
 import re
-import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgekd import temporary
 from edgekd.errors import EdgekdError
 from edgekd.runtime import INPUTS, EngineDevice, Executable, Runtime, summary
 
@@ -90,7 +90,7 @@ class _Session(Executable):
 
     def _events(self, rows: "Sequence[Arrays]") -> list[dict[str, Any]]:
         """What a session of its own, with profiling on, tells of these rows."""
-        with tempfile.TemporaryDirectory(prefix="edgekd-") as folder:
+        with temporary.folder() as folder:
             session = self._again(folder)
             for row in rows:
                 session.run(None, {name: row[name] for name in self._inputs})
