@@ -269,10 +269,11 @@ def left_behind(*places: Path) -> None:
     from edgekd import temporary
 
     for place, prefix in zip(places, ("edgekd-", "ekd-"), strict=True):
-        before = len(list(place.glob(f"{prefix}tmp-*")))
+        named = f"{prefix}{temporary.mark()}*"
+        before = len(list(place.glob(named)))
         with temporary.folder(prefix, place):
             pass
-        after = [str(path) for path in place.glob(f"{prefix}tmp-*")]
+        after = [str(path) for path in place.glob(named)]
         print(f"temporary folders of killed processes in {place}: {before}, after the next process {len(after)}")
         if after:
             raise SystemExit(f"left behind: {', '.join(after)}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from pydantic import TypeAdapter
 
-from edgekd import examining, extras, machine, measure, tuned, tuning, worker
+from edgekd import __version__, examining, extras, machine, measure, tuned, tuning, worker
 from edgekd.artifact import Artifact, canonical
 from edgekd.board import Board
 from edgekd.data import Data
@@ -163,7 +163,8 @@ class Assessor:
             return asdict(tuning.tune(artifact, self.data.dev.texts, board, self.watcher.progress))
 
         told = device.model_dump(mode="json", exclude={"benchmark_model"})
-        key = {**basis, "what": "tune", "version": tuning.VERSION, "device": told, "on": self._on(device, artifact)}
+        key = {**basis, "what": "tune", "version": tuning.VERSION, "edgekd": __version__, "data": self.data.fingerprint}
+        key |= {"device": told, "on": self._on(device, artifact)}
         found = TypeAdapter(Tuned).validate_python(self._kept(key, compute, self.again))
         if found not in tuned.read(artifact.path):
             try:

@@ -1,11 +1,11 @@
 """Artifacts on a device, without a recipe: does it answer there as here, and how fast."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgekd import benchmark_model, measure, tuned
+from edgekd import __version__, benchmark_model, measure, tuned
 from edgekd.artifact import MANIFEST, Artifact
 from edgekd.board import Board
 from edgekd.data import Data
@@ -89,8 +89,11 @@ def bench(
             facts, gates = _answers(artifact, rows, board, here, progress)
             for shape in shapes:
                 sample = _sample(artifact, rows, shape, device.run.min_runs)
-                for place in _places(artifact, runtime, board):
-                    timing = measure.time(artifact, sample, board, place, facts, progress)
+                for place in _places(artifact, runtime, board, facts["libraries"]):
+                    told = facts
+                    if place.settings:  # which may compute in another precision, and take other memory
+                        _, told = measure.outputs(artifact, rows[:1], board, progress, place)
+                    timing = measure.time(artifact, sample, board, place, told, progress)
                     found.append(Benched(names[folder], shape, timing, gates))
     return found
 
@@ -111,11 +114,15 @@ def second_opinion(device: Device, folders: Sequence[Path]) -> list[benchmark_mo
         ]
 
 
-def _places(artifact: Artifact, runtime: str, board: Board) -> list[EngineDevice]:
-    """The device file's thread counts, and the settings that were found for the artifact on such a machine."""
+def _places(artifact: Artifact, runtime: str, board: Board, libraries: Mapping[str, str]) -> list[EngineDevice]:
+    """The device file's thread counts, and what was found for the artifact on such a machine with such libraries."""
     found = [EngineDevice("cpu", threads) for threads in board.device.run.threads]
     best = [
-        entry for entry in tuned.read(artifact.path) if entry.runtime == runtime and entry.fits(board.fingerprint())
+        entry
+        for entry in tuned.read(artifact.path)
+        if entry.runtime == runtime
+        and entry.fits(board.fingerprint())
+        and dict(entry.libraries) == {**libraries, "edgekd": __version__}
     ]
     own = {EngineDevice("cpu", entry.threads, tuple(entry.settings.items())): None for entry in best[-1:]}
     return list(dict.fromkeys([*found, *own]))

@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def samples(job: Job, count: int) -> "Iterator[dict[str, NDArray[Any]]]":
+def samples(job: Job, count: int, together: int = 1) -> "Iterator[dict[str, NDArray[Any]]]":
     """`count` rows of the job's source, or all if it has fewer, one at a time: int64 arrays (1, length), at their real
-    lengths.
+    lengths. `together`: so many at a time, the longest first, filled up to the longest of them.
     """
     import numpy as np
 
@@ -20,6 +20,9 @@ def samples(job: Job, count: int) -> "Iterator[dict[str, NDArray[Any]]]":
     split = job.data.train
     chosen = np.random.default_rng(job.seed).permutation(len(split))[:count]
     rows = Reader(job.source).encode([split.texts[row] for row in chosen])
-    for row in range(len(chosen)):
-        job.progress("calibration", row + 1, len(chosen))
-        yield rows.pad([row])
+    order = list(range(len(chosen)))
+    if together > 1:
+        order.sort(key=lambda row: -len(rows.ids[row]))
+    for start in range(0, len(order), together):
+        job.progress("calibration", min(start + together, len(order)), len(order))
+        yield rows.pad(order[start : start + together])

@@ -17,7 +17,7 @@ def place(artifact: Artifact) -> EngineDevice:
     runtime = serving(artifact.manifest.format)
     if (artifact.path / tuned.FILE).is_file():
         libraries = {**installed(RUNTIMES.get(runtime).libraries), "edgekd": __version__}
-        if found := tuned.here(artifact.path, runtime, libraries):
+        if (found := tuned.here(artifact.path, runtime, libraries)) and found.ratio < 1:
             return EngineDevice("cpu", found.threads, tuple(found.settings.items()))
     return EngineDevice("cpu", 0)
 

@@ -16,14 +16,17 @@ from edgekd.errors import EdgekdError
 # without any spinning it takes twice as long when none does: a short spin is near the best of both. oneDNN keeps the
 # code of 1,024 products, one for each length of a batch, which no training meets again soon enough: 100 MB for nothing.
 # Read once, when torch loads.
-TRAINING = {"GOMP_SPINCOUNT": "1000", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "128"}
+KERNELS = "ONEDNN_PRIMITIVE_CACHE_CAPACITY"
+TRAINING = {"GOMP_SPINCOUNT": "1000", KERNELS: "128"}
+SERVING_KERNELS = "32"  # what a process that serves by oneDNN sets: a training after it wants more
 
 
 def for_training() -> None:
     """Set this process's environment for training, before torch is loaded."""
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", TRAINING["GOMP_SPINCOUNT"])
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", TRAINING["ONEDNN_PRIMITIVE_CACHE_CAPACITY"])
+    if os.environ.get(KERNELS, SERVING_KERNELS) == SERVING_KERNELS:
+        os.environ[KERNELS] = TRAINING[KERNELS]
 
 
 # Characters: of a line, which may hold the times of an hour, and of a line of standard error. A device may send on.

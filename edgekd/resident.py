@@ -7,8 +7,15 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
-# What libraries say, in any case of letters, that raise an error of their own: PyTorch and CUDA, ONNX Runtime, C++.
-_EXHAUSTED = ("out of memory", "can't allocate memory", "failed to allocate memory", "bad_alloc", "bad allocation")
+# What is said, in any case of letters, by PyTorch and CUDA, the system, ONNX Runtime and C++, in errors of their own.
+_EXHAUSTED = (
+    "out of memory",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "failed to allocate memory",
+    "bad_alloc",
+    "bad allocation",
+)
 
 
 def exhausted(error: BaseException) -> bool:

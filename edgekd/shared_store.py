@@ -2,12 +2,12 @@
 
 import json
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from edgekd import temporary
 from edgekd.artifact import MANIFEST, Artifact, canonical, sha256
 from edgekd.errors import EdgekdError
 from edgekd.lease import Lease
@@ -95,8 +95,8 @@ class SharedStore(Store):
         with writable(self.root):
             (self.root / "tmp").mkdir(parents=True, exist_ok=True)
             self.path(key).parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix=f"{key}-", dir=self.root / "tmp") as aside:
-                draft = Path(aside) / key
+            with temporary.folder(f"{key}-", self.root / "tmp") as aside:
+                draft = aside / key
                 write_bytes(draft / MANIFEST, manifest)
                 for name, entry in json.loads(manifest)["files"].items():
                     self._fetch_file(draft, name, entry["sha256"])

@@ -159,12 +159,13 @@ class Stage(Options, ABC):
         except Exception as error:
             if not exhausted(error):
                 raise
-            rows = f"samples ({self.samples}), " if "samples" in type(self).model_fields else ""  # type: ignore[attr-defined]
+            rows = f"samples ({self.samples}), " if hasattr(self, "samples") else ""
+            own = getattr(self, "max_length", 0)
+            longest = f"max_length ({own})" if own else f"the data's max_length ({job.data.options.max_length})"
             raise EdgekdError(
                 f"{self.name()} ran out of memory ({str(error).partition(chr(10))[0][:200] or type(error).__name__})",
-                f"Lower {rows}the data's max_length ({job.data.options.max_length}), or free memory; then the same "
-                "command goes on here.",
-            ) from None
+                f"Lower {rows}{longest}, or free memory; then the same command goes on here.",
+            ) from error
 
 
 class Compared(Stage):

@@ -6,28 +6,41 @@ Each is locked by the process that made it, and the kernel's locks end with thei
 import os
 import re
 import shutil
+import socket
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 
-_MARK = "tmp-"  # so that no folder of somebody's own is taken for one of these
 _DRAWN = "[a-z0-9_]{8}"  # what tempfile puts behind a prefix
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
 @contextmanager
 def folder(prefix: str = "edgekd-", within: Path | None = None) -> Iterator[Path]:
     """A new folder, removed in the end. `within`: default, where the system keeps such."""
-    place = within or Path(tempfile.gettempdir())
-    _clear(place, prefix + _MARK)
-    path, held = _made(place, prefix + _MARK)
+    place, prefix = within or Path(tempfile.gettempdir()), prefix + mark()
+    _clear(place, prefix)
+    path, held = _made(place, prefix)
     try:
         yield path
     finally:
-        shutil.rmtree(path, ignore_errors=True)
+        _remove(path)
         if held is not None:
             os.close(held)
+
+
+@cache
+def mark() -> str:
+    """Of names here: no folder of somebody's own is taken for one of these, nor one of another machine, since on
+    storage that several share each has locks of its own.
+    """
+    with suppress(OSError):
+        return f"tmp-{sha256(f'{socket.gethostname()} {_BOOT.read_text()}'.encode()).hexdigest()[:6]}-"
+    return f"tmp-{sha256(socket.gethostname().encode()).hexdigest()[:6]}-"
 
 
 def _made(place: Path, prefix: str) -> tuple[Path, int | None]:
@@ -49,8 +62,16 @@ def _clear(place: Path, prefix: str) -> None:
             with suppress(OSError):
                 ours = named.fullmatch(entry.name) and entry.stat(follow_symlinks=False).st_uid == os.getuid()
                 if ours and (held := _lock(Path(entry.path))) is not None:
-                    shutil.rmtree(entry.path, ignore_errors=True)
+                    _remove(Path(entry.path))
                     os.close(held)
+
+
+def _remove(path: Path) -> None:
+    """All of it, also folders that may not be written, as copies from a store that is read only have them."""
+    for folder, _, _ in os.walk(path):
+        with suppress(OSError):
+            Path(folder).chmod(stat.S_IRWXU)
+    shutil.rmtree(path, ignore_errors=True)
 
 
 def _lock(path: Path, wait: bool = False) -> int | None:

@@ -37,8 +37,8 @@ class Trial:
 
 @dataclass(frozen=True)
 class Tuned:
-    """The best setting of one artifact on one device. `ratio`: as a Trial's, its time against the runtime's own
-    setting's, measured once more at the end; 1 where that is the best.
+    """The best setting of one artifact on one device. `ratio`: as a Trial's, its time against that with the device
+    file's first thread count and the runtime's own settings, measured once more at the end; 1 where that is the best.
     """
 
     device: str
@@ -55,8 +55,8 @@ class Tuned:
     def __str__(self) -> str:
         """Of a setting that gains, what it is and gains."""
         if self.ratio >= 1:
-            return "nothing tried is faster than the runtime by itself"
-        gained = f"{_spread(self.ratio, self.least, self.most)} of the time that the runtime takes by itself"
+            return "nothing tried is faster than the device file's first thread count"
+        gained = f"{_spread(self.ratio, self.least, self.most)} of the time with the device file's first thread count"
         return f"{spoken(self.threads, self.settings)}: {gained}"
 
     def fits(self, found: Mapping[str, Any]) -> bool:
@@ -118,4 +118,6 @@ def _entry(raw: Any) -> Tuned:
             raise ValueError(f"{name} is no {kind.__name__}")
     if not 1 <= raw["threads"] <= 1024 or not all(isinstance(value, str) for value in raw["settings"].values()):
         raise ValueError("threads or settings are none")
+    if not all(isinstance(raw[name], int | float) for name in ("ratio", "least", "most")):
+        raise ValueError("ratio, least or most is no number")
     return Tuned(**{**raw, "trials": tuple(Trial(**trial) for trial in raw["trials"])})

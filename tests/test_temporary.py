@@ -48,10 +48,17 @@ def test_what_others_have_stays(tmp_path: Path) -> None:
     own = tmp_path / "apart"
     own.mkdir()
     place = tmp_path / "place"
-    for name in ("edgekd-baseline", "edgekd-tmp-mine", "edgekd-tmp-abcdefghi", "ekd-tmp-abcdefgh"):
+    here = f"edgekd-{temporary.mark()}"
+    for name in (
+        "edgekd-baseline",
+        f"{here}mine",
+        f"{here}abcdefghi",
+        "edgekd-tmp-ffffff-abcdefgh",
+        f"e{here[4:]}abcdefgh",
+    ):
         (place / name).mkdir(parents=True)
-    (place / "edgekd-tmp-abcdefgh").symlink_to(own)
-    (place / "edgekd-tmp-abcdefg1").write_text("a file")
+    (place / f"{here}abcdefgh").symlink_to(own)
+    (place / f"{here}abcdefg1").write_text("a file")
     before = sorted(place.iterdir())
     with temporary.folder(within=place):
         pass
@@ -73,6 +80,15 @@ def test_one_that_is_cleared_away_before_it_is_held_is_made_again(
     monkeypatch.setattr(temporary, "_lock", late)
     with temporary.folder(within=tmp_path) as own:
         assert own.is_dir() and own == made[-1] and len(made) == 2
+
+
+def test_what_may_not_be_written_goes_too(tmp_path: Path) -> None:
+    with temporary.folder(within=tmp_path) as own:
+        (own / "copy" / "within").mkdir(parents=True)
+        (own / "copy" / "within" / "model").write_text("of a store that is read only")
+        (own / "copy" / "within").chmod(0o555)
+        (own / "copy").chmod(0o555)
+    assert not own.exists()
 
 
 def test_it_goes_with_an_error_too(tmp_path: Path) -> None:

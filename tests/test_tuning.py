@@ -66,7 +66,10 @@ def test_what_is_faster_in_every_round_is_taken(onnx: Artifact, monkeypatch: pyt
     found = searched(onnx, monkeypatch, times, (1, 2, 4))
     assert (found.threads, found.settings) == (2, {"spinning": "off"})
     assert found.ratio == pytest.approx(0.56)
-    assert str(found) == "threads 2, spinning off: 0.56 (0.56 to 0.56) of the time that the runtime takes by itself"
+    assert (
+        str(found)
+        == "threads 2, spinning off: 0.56 (0.56 to 0.56) of the time with the device file's first thread count"
+    )
     assert (
         verdicts(found).items()
         >= {
@@ -88,7 +91,7 @@ def test_what_may_be_chance_is_left(onnx: Artifact, monkeypatch: pytest.MonkeyPa
     found = searched(onnx, monkeypatch, lambda threads, settings, number: gain if settings and number < often else 1.0)
     assert (found.threads, found.settings, found.ratio) == (1, {}, 1.0)
     assert set(verdicts(found).values()) == {"no gain"}
-    assert str(found) == "nothing tried is faster than the runtime by itself"
+    assert str(found) == "nothing tried is faster than the device file's first thread count"
 
 
 def test_what_gains_in_steps_and_not_in_all_is_left_out(onnx: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,6 +137,16 @@ def test_what_does_not_run_is_left_and_the_rest_is_tried(onnx: Artifact, monkeyp
         searched(onnx, monkeypatch, lost)
 
 
+def test_a_bench_follows_it_with_the_same_libraries_alone(onnx: Artifact) -> None:
+    best, usual = EngineDevice("cpu", 1, (("arena", "off"),)), EngineDevice("cpu", 1)
+    libraries = installed(("onnxruntime",))
+    with Board(Device(name="this machine", run=RunOptions(threads=(1,)))) as board:
+        assert bench._places(onnx, "onnxruntime", board, libraries) == [usual]
+        keep(onnx, entry(onnx))
+        assert bench._places(onnx, "onnxruntime", board, libraries) == [usual, best]
+        assert bench._places(onnx, "onnxruntime", board, {"onnxruntime": "0.0.1"}) == [usual]
+
+
 def entry(given: Artifact, **more: Any) -> Tuned:
     libraries = {**installed(("onnxruntime",)), "edgekd": edgekd.__version__}
     own = tuned.telling(machine.fingerprint())
@@ -152,7 +165,12 @@ def test_it_is_read_where_it_was_found_and_nowhere_else(onnx: Artifact) -> None:
     keep(onnx, entry(onnx))
     assert place(onnx) == best
     assert Artifact.load(onnx.path).digest == digest  # and sound
-    for other in ({"machine": {**entry(onnx).machine, "cores": 77}}, {"libraries": {"onnxruntime": "0.1"}}):
+    others: list[dict[str, Any]] = [
+        {"machine": {**entry(onnx).machine, "cores": 77}},
+        {"libraries": {"onnxruntime": "0.1"}},
+    ]
+    others.append({"settings": {}, "ratio": 1.0})  # nothing was found: all cores stay the choice
+    for other in others:
         (onnx.path / FILE).unlink()
         keep(onnx, entry(onnx, **other))
         assert place(onnx) == usual

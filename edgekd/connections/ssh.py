@@ -134,7 +134,7 @@ class _Session(Shell):
         return EdgekdError(f"{error.problem} over ssh to {host}", told)
 
     def close(self) -> None:
-        if any(self._sockets.iterdir()):
+        if self._sockets.is_dir() and any(self._sockets.iterdir()):
             subprocess.run([*self._ssh, "-O", "exit", self._options.host], capture_output=True)
         self._kept.close()
 

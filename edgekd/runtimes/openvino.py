@@ -1,12 +1,14 @@
 """OpenVINO: serves model.xml and model.bin, on processors, GPUs and NPUs."""
 
 import os
+import threading
 from collections import Counter
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgekd.errors import EdgekdError
+from edgekd.processes import KERNELS, SERVING_KERNELS
 from edgekd.runtime import INPUTS, EngineDevice, Executable, Runtime, summary
 
 if TYPE_CHECKING:
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
     from edgekd.runtime import Arrays, Shape
 
+_ONE_AT_A_TIME = threading.Lock()
 _PRODUCTS = ("FullyConnected", "MatMul", "ScaledDotProductAttention")
 _NAMES = {"f32": "fp32", "f16": "fp16", "i8": "int8", "u8": "int8", "i4": "int4", "u4": "int4"}
 
@@ -53,8 +56,13 @@ class OpenVino(Runtime):
             raise self.refused(artifact, error) from None
 
 
-@cache
 def _core() -> Any:
+    with _ONE_AT_A_TIME:  # else two threads make two
+        return _made()
+
+
+@cache
+def _made() -> Any:
     """One for the process, for good. Each that loads the processor's plug-in gives its thread a stack for signals, and
     at its end puts back the one before: of two that end in their order, the second puts back what the first has freed,
     and the next signal that Python handles, an interrupt too, ends the process (2026.4, status -11).
@@ -62,7 +70,7 @@ def _core() -> Any:
     oneDNN beneath it keeps kernels for the process, 1,024 of them, also those of models that are closed. A model keeps
     its own, so few are as fast: after two models were closed 66 MB are left instead of 117.
     """
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "32")  # read once, at the first kernel
+    os.environ.setdefault(KERNELS, SERVING_KERNELS)  # read once, at the first kernel
     import openvino
 
     return openvino.Core()

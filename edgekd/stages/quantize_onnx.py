@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+# Rows at a time of the methods that draw histograms, whose bins are as wide as the first of them ask for: of one row
+# alone they may be far too narrow, and thousands of times as many.
+_TOGETHER = 8
 _METHODS = {"minmax": "MinMax", "entropy": "Entropy", "percentile": "Percentile"}
 
 
@@ -89,7 +92,7 @@ class QuantizeOnnx(Quantizing):
         quantize_static(
             prepared,
             target,
-            _Calibration(prepared, job, self.samples),
+            _Calibration(prepared, job, self.samples, 1 if self.calibration == "minmax" else _TOGETHER),
             op_types_to_quantize=PRODUCTS,
             nodes_to_exclude=sorted(floats),
             quant_format=QuantFormat[self.format],
@@ -101,7 +104,7 @@ class QuantizeOnnx(Quantizing):
             extra_options={
                 "DefaultTensorType": 1,
                 "MatMulConstBOnly": True,
-                "CalibStridedMinMax": 1,  # rows at once, in the other methods too: they keep all that a layer gives
+                "CalibStridedMinMax": 1,  # batch at once, in the other methods too: they keep all that a layer gives
                 # A product's sums go on in float: what follows is a bias, a mask or a norm, and the logits stay whole.
                 "OpTypesToExcludeOutputQuantization": PRODUCTS if self.format == "QDQ" else [],
             },
@@ -109,14 +112,14 @@ class QuantizeOnnx(Quantizing):
 
 
 class _Calibration:
-    """Calibration rows as ONNX Runtime asks for them: how many there are, then each range of them in its turn."""
+    """Calibration rows as ONNX Runtime asks for them: how many batches there are, then each range of them in turn."""
 
-    def __init__(self, model: Path, job: Job, count: int) -> None:
+    def __init__(self, model: Path, job: Job, count: int, together: int) -> None:
         import onnx
 
         self._names = [entry.name for entry in onnx.load(str(model), load_external_data=False).graph.input]
-        self._count = min(count, len(job.data.train))
-        self._rows = calibration.samples(job, count)
+        self._count = -(-min(count, len(job.data.train)) // together)
+        self._batches = calibration.samples(job, count, together)
         self._left = 0  # of the range
 
     def __len__(self) -> int:
@@ -129,5 +132,5 @@ class _Calibration:
         if not self._left:
             return None
         self._left -= 1
-        row = next(self._rows)
-        return {name: row[name] for name in self._names}
+        batch = next(self._batches)
+        return {name: batch[name] for name in self._names}
