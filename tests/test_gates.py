@@ -129,7 +129,7 @@ def test_an_unclamped_mask_at_calibration(bench: Bench, operators: list[str], ca
     names = {entry.name for entry in model.graph.input}
 
     class Padded(CalibrationDataReader):  # type: ignore[misc]
-        rows = calibration.samples(work, 32, together=True)
+        rows = calibration.samples(work, 32, together=32)
 
         def get_next(self) -> Any:
             row = next(self.rows, None)

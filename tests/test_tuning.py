@@ -199,6 +199,7 @@ def test_it_is_read_where_it_was_found_and_nowhere_else(onnx: Artifact) -> None:
         {"settings": []},
         {"trials": [{}]},
         {"trials": [1]},
+        {"ratio": "half"},
         {"more": 1},
     ],
 )
