@@ -264,11 +264,11 @@ def held_to(undisturbed: dict[str, str], root: Path, runs: Path) -> None:
         raise SystemExit(f"left behind: {', '.join(drafts)}")
 
 
-def left_behind(*places: Path) -> None:
+def left_behind(*places: tuple[Path, str]) -> None:
     """What killed processes could not remove, the next one that makes a folder there does."""
     from edgekd import temporary
 
-    for place, prefix in zip(places, ("edgekd-", "ekd-"), strict=True):
+    for place, prefix in places:
         named = f"{prefix}{temporary.mark()}*"
         before = len(list(place.glob(named)))
         with temporary.folder(prefix, place):
@@ -347,7 +347,7 @@ def kill(kills: int, draw: random.Random, sshd: int, root: Path) -> None:
     print("by stage:", *(f"{stage} {hit[stage]}," for stage in Run.stages()))
     print("hit:", *(f"{name} {count}," for name, count in whom.most_common()))
     print("the run then ended:", *(f"{name} {count}," for name, count in ended.most_common()))
-    left_behind(root / "tmp", Path("/tmp"))
+    left_behind((root / "tmp", "edgekd-"), (Path("/tmp"), "ekd-"))
 
 
 if __name__ == "__main__":

@@ -87,12 +87,12 @@ def bench(
                 served = ", ".join(device.runtimes or ())
                 raise EdgekdError(f"{folder}: {device.name} does not have {runtime}", f"Its file says: {served}.")
             facts, gates = _answers(artifact, rows, board, here, progress)
+            places = dict.fromkeys(_places(artifact, runtime, board, facts["libraries"]), facts)
+            for place in filter(lambda place: place.settings, places):  # may compute otherwise, and take other memory
+                _, places[place] = measure.outputs(artifact, rows[:1], board, progress, place)
             for shape in shapes:
                 sample = _sample(artifact, rows, shape, device.run.min_runs)
-                for place in _places(artifact, runtime, board, facts["libraries"]):
-                    told = facts
-                    if place.settings:  # which may compute in another precision, and take other memory
-                        _, told = measure.outputs(artifact, rows[:1], board, progress, place)
+                for place, told in places.items():
                     timing = measure.time(artifact, sample, board, place, told, progress)
                     found.append(Benched(names[folder], shape, timing, gates))
     return found

@@ -38,9 +38,8 @@ def mark() -> str:
     """Of names here: no folder of somebody's own is taken for one of these, nor one of another machine, since on
     storage that several share each has locks of its own.
     """
-    with suppress(OSError):
-        return f"tmp-{sha256(f'{socket.gethostname()} {_BOOT.read_text()}'.encode()).hexdigest()[:6]}-"
-    return f"tmp-{sha256(socket.gethostname().encode()).hexdigest()[:6]}-"
+    boot = _BOOT.read_text() if _BOOT.is_file() else ""
+    return f"tmp-{sha256(f'{socket.gethostname()} {boot}'.encode()).hexdigest()[:6]}-"
 
 
 def _made(place: Path, prefix: str) -> tuple[Path, int | None]:
