@@ -13,8 +13,9 @@ from edgekd.artifact import canonical
 from edgekd.data import Data
 from edgekd.decoding import json_object
 from edgekd.errors import EdgekdError
-from edgekd.recipe import Recipe, Step
+from edgekd.recipe import Recipe
 from edgekd.stage import Stage
+from edgekd.steps import Step
 from edgekd.store import Store
 
 STATE = "state.json"

@@ -19,6 +19,7 @@ from edgekd.errors import EdgekdError
 KERNELS = "ONEDNN_PRIMITIVE_CACHE_CAPACITY"
 TRAINING = {"GOMP_SPINCOUNT": "1000", KERNELS: "128"}
 SERVING_KERNELS = "32"  # what a process that serves by oneDNN sets: a training after it wants more
+_OURS = {*TRAINING.items(), (KERNELS, SERVING_KERNELS)}
 
 
 def for_training() -> None:
@@ -27,6 +28,11 @@ def for_training() -> None:
         os.environ.setdefault("GOMP_SPINCOUNT", TRAINING["GOMP_SPINCOUNT"])
     if os.environ.get(KERNELS, SERVING_KERNELS) == SERVING_KERNELS:
         os.environ[KERNELS] = TRAINING[KERNELS]
+
+
+def inherited() -> dict[str, str]:
+    """This process's environment without what edgekd set for itself: what a user set stays."""
+    return dict(item for item in os.environ.items() if item not in _OURS)
 
 
 # Characters: of a line, which may hold the times of an hour, and of a line of standard error. A device may send on.

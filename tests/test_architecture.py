@@ -121,6 +121,7 @@ FLOORS = [
     ["fallback", "nncf_control"],
     ["quantizing"],
     ["stages.*", "worker", "apart", "board"],
+    ["steps"],
     ["measure", "examining", "answers", "recipe", "benchmark_model"],
     ["study_axes", "tuning"],
     ["study", "sweep"],

@@ -1,6 +1,5 @@
 """This machine: commands run as its own processes, and files stay where they are."""
 
-import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,9 +19,8 @@ class _Here(Link):
     def run(
         self, argv: Sequence[str], env: Mapping[str, str], stdin: str = "", deadline: float = 60.0, hold: bool = False
     ) -> Iterator[str]:
-        own = {name: value for name, value in os.environ.items() if name not in processes.TRAINING}
         name = argv[-1] if "-m" in argv else Path(argv[0]).name
-        return processes.lines(argv, {**own, **env}, stdin, deadline, name, hold)
+        return processes.lines(argv, {**processes.inherited(), **env}, stdin, deadline, name, hold)
 
     def push(self, path: Path) -> str:
         return str(path.resolve())

@@ -51,7 +51,11 @@ def figures(report: Report, rows: Sequence[Row]) -> list[Figure]:
     tied = f"; the same: {', '.join(equal)}" if equal else ""
     found = [
         Figure(
-            "Best score", f"{best.score:.4f}", str(best.metric), best.step, f"{change:+.4f} against {first.step}{tied}"
+            "Best score, served",
+            f"{best.score:.4f}",
+            str(best.metric),
+            best.step,
+            f"{change:+.4f} against {first.step}{tied}",
         ),
         Figure(
             "Smallest", f"{least.model_size / 1e6:.1f}", "MB", least.step, _times(first, least.model_size, "smaller")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from edgekd import processes
 from edgekd.connection import CONNECTIONS, Link
 from edgekd.connections.adb import Adb
 from edgekd.connections.ssh import Ssh
@@ -114,3 +115,18 @@ def program(file: Path, body: str) -> None:
     """A text fixture: Debian's adbd never asks for authorization, and no name server is asked in a test."""
     file.write_text(f"#!/bin/sh\n{body}\n")
     file.chmod(0o755)
+
+
+def test_a_command_here_gets_what_a_user_set_and_not_what_training_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (processes.KERNELS, "GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        monkeypatch.setenv(name, "")  # so that it is put back as it was
+        monkeypatch.delenv(name)
+    link = CONNECTIONS.get("local")().open()
+    argv = ["sh", "-c", f"echo $GOMP_SPINCOUNT, ${processes.KERNELS}."]
+    processes.for_training()
+    assert os.environ["GOMP_SPINCOUNT"] == "1000"
+    assert list(link.run(argv, {})) == [", .\n"]
+    monkeypatch.setenv("GOMP_SPINCOUNT", "0")
+    monkeypatch.setenv(processes.KERNELS, "64")
+    processes.for_training()
+    assert list(link.run(argv, {})) == ["0, 64.\n"]
