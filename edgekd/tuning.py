@@ -1,7 +1,8 @@
 """The search for a runtime's best setting on a device: threads first, then each of the runtime's own settings in turn.
 
-What is compared is timed in the same rounds, in fresh processes, A B C A B C. A setting is taken that was faster in
-every round and by a few per cent, and only where it answers as the runtime does by itself.
+What is compared is timed in the same rounds, in fresh processes, A B C C B A, so that a machine that grows slower or
+faster favours none. A setting is taken that was faster in every round and by a few per cent, and only where it answers
+as the runtime does by itself.
 """
 
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ from edgekd.runtime import RUNTIMES, EngineDevice, serving
 from edgekd.task import TASKS
 from edgekd.tuned import Trial, Tuned, spoken, telling
 
-VERSION = 1  # another one is a search that finds otherwise
+VERSION = 2  # another one is a search that finds otherwise
 _ROUNDS, _RUNS = 5, 100  # fresh processes of each setting, and inferences of each process
 _GAIN = 0.97  # a setting has to take no more of the time than this: what gains less is gone with the next version
 _THREADS = "threads"
@@ -40,7 +41,8 @@ def tune(artifact: Artifact, texts: measure.Texts, board: Board, progress: measu
         broken: dict[EngineDevice, Ratio | str] = {}
         with board.alone():
             for number in range(_ROUNDS):
-                for at in [at for at in places if at not in broken]:
+                left = [at for at in places if at not in broken]
+                for at in left if number % 2 == 0 else reversed(left):
                     try:
                         found[at].append(median(measure.samples(artifact, sample, board, at, _RUNS, number * _RUNS)))
                     except EdgekdError as error:

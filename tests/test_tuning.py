@@ -1,5 +1,6 @@
 """The search for a runtime's settings: what it takes, what it keeps beside the artifact, and who reads it there."""
 
+import itertools
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
@@ -92,6 +93,12 @@ def test_what_may_be_chance_is_left(onnx: Artifact, monkeypatch: pytest.MonkeyPa
     assert (found.threads, found.settings, found.ratio) == (1, {}, 1.0)
     assert set(verdicts(found).values()) == {"no gain"}
     assert str(found) == "nothing tried is faster than the device file's first thread count"
+
+
+def test_a_machine_that_grows_faster_favours_nothing(onnx: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = itertools.count()
+    found = searched(onnx, monkeypatch, lambda threads, settings, number: 0.96 ** next(asked))
+    assert (found.threads, found.settings, found.ratio) == (1, {}, 1.0)
 
 
 def test_what_gains_in_steps_and_not_in_all_is_left_out(onnx: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
