@@ -150,7 +150,7 @@ def test_results_are_the_callers_own(form: str, sealed: Callable[[str], Path], e
 def test_what_is_compiled_is_kept_until_closed(form: str, sealed: Callable[[str], Path], engine: Engine) -> None:
     executable = engine.compile(sealed(form))
     assert engine.compile(sealed(form)) is executable
-    assert engine.compile(sealed(form), EngineDevice(threads=2)) is not executable
+    assert engine.compile(sealed(form), shape=(1, 8)) is not executable
     assert engine.open == 2
     executable.close()
     executable.close()
@@ -240,6 +240,19 @@ def test_an_unknown_operator_is_a_clear_error(engine: Engine, tmp_path: Path) ->
     Artifact.seal(tmp_path, artifact(tmp_path, "onnx").manifest)
     with pytest.raises(EdgekdError, match=r"ONNX Runtime cannot load .*Teleport"):
         engine.compile(tmp_path)
+
+
+def test_executorch_has_one_pool_of_threads(sealed: Callable[[str], Path]) -> None:
+    folder = sealed("executorch")
+    with Engine() as first, Engine() as second:
+        one = first.compile(folder, EngineDevice(threads=1))
+        second.compile(folder, EngineDevice(threads=1))
+        with pytest.raises(EdgekdError, match="and models that use 1 are open") as caught:
+            first.compile(folder, EngineDevice(threads=2))
+        assert "threads: 1 here too" in caught.value.hint
+        assert one.run(row(4))["logits"].shape == (1, 2)
+    with Engine() as later:
+        assert later.compile(folder, EngineDevice(threads=2)).run(row(4))["logits"].shape == (1, 2)
 
 
 def test_a_runtime_reads_its_own_formats(sealed: Callable[[str], Path], engine: Engine) -> None:

@@ -1,6 +1,7 @@
 """ExecuTorch: serves model.pte, lowered to XNNPACK, one row at a time."""
 
 import os
+import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,9 +35,14 @@ class ExecuTorch(Runtime):
                 from executorch.runtime import Runtime as Loader
 
                 # Its pool is the process's own, and takes every core unless it is told before anything runs. A program
-                # that is open when it is told anew may end the process: it is left alone where it is right already.
-                threads = device.threads or os.cpu_count() or 1
-                if _threadpool_get_thread_count() != threads:
+                # that is open when it is told anew may end the process.
+                threads, has = device.threads or os.cpu_count() or 1, _threadpool_get_thread_count()
+                if has != threads and _open:
+                    raise EdgekdError(
+                        f"ExecuTorch has one pool of threads for a process, and models that use {has} are open",
+                        f"Close those first, set threads: {has} here too, or use another process.",
+                    )
+                if has != threads:
                     _unsafe_reset_threadpool(threads)
                 method = Loader.get().load_program(artifact / "model.pte").load_method("forward")
         except ImportError:
@@ -49,6 +55,7 @@ class ExecuTorch(Runtime):
 class _Method(Executable):
     def __init__(self, method: Any) -> None:
         self._method = method
+        _open.add(self)
         meta = method.metadata
         count = meta.num_inputs()
         # A program names no inputs; what a dictionary says is the only one that is no table of tokens.
@@ -75,3 +82,7 @@ class _Method(Executable):
 
     def release(self) -> None:
         self._method = None
+        _open.discard(self)
+
+
+_open: "weakref.WeakSet[_Method]" = weakref.WeakSet()
