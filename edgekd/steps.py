@@ -61,6 +61,10 @@ def by_id(raw: dict[str, Any], marks: Marks, path: Path) -> tuple[dict[str, Any]
 
 
 def stage_of(step_id: str, fields: Mapping[str, Any], order: list[str], number: int, marks: Marks) -> Stage:
+    """The stage of a step, of its fields; `order` has all ids, `number` is its own place there.
+
+    Raises EdgekdError for an unknown stage or field, a wrong value, and a source that does not come before it.
+    """
     at = ("steps", step_id)
     place = marks[at]
     if "stage" not in fields:
@@ -96,6 +100,7 @@ def stage_of(step_id: str, fields: Mapping[str, Any], order: list[str], number: 
 
 
 def check(step: Step, data: DataOptions, marks: Marks) -> None:
+    """What a stage itself asks of the task and of its own fields. Raises EdgekdError with the place."""
     try:
         step.stage.check(data)
     except EdgekdError as error:
@@ -124,6 +129,7 @@ def check_budgets(steps: Sequence[Step], devices: Sequence[Device], marks: Marks
 
 
 def check_formats(steps: Sequence[Step], marks: Marks) -> None:
+    """Each stage reads what its source makes. Raises EdgekdError where it does not."""
     makes = {step.id: type(step.stage).makes for step in steps}
     for step in steps:
         accepts, source = type(step.stage).accepts, step.source
@@ -150,6 +156,7 @@ def check_starts(steps: Sequence[Step], marks: Marks) -> None:
 
 
 def untimed(step: Step) -> Step:
+    """The step without a promise of latency."""
     if not step.stage.budget.max_p50_ms:
         return step
     budget = step.stage.budget.model_copy(update={"max_p50_ms": {}})
