@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 PRODUCTS = ["MatMul", "Gemm"]
+_FLOAT = 1  # of onnx.TensorProto
 
 
 def layers(file: Path, tables: bool) -> list[str]:
@@ -17,8 +18,8 @@ def layers(file: Path, tables: bool) -> list[str]:
 
 
 def readers(graph: Any) -> dict[str, str]:
-    """The nodes that read rows of an embedding table, with the table's name."""
-    tables = {tensor.name for tensor in graph.initializer if len(tensor.dims) == 2}
+    """The nodes that read rows of an embedding table of floats, with the table's name."""
+    tables = {entry.name for entry in graph.initializer if len(entry.dims) == 2 and entry.data_type == _FLOAT}
     return {node.name: node.input[0] for node in graph.node if node.op_type == "Gather" and node.input[0] in tables}
 
 
@@ -35,9 +36,7 @@ def quantize_embeddings(file: Path, per_row: bool, floats: frozenset[str] = froz
     model = onnx.load(str(file))
     graph = model.graph
     tables = {
-        tensor.name: tensor
-        for tensor in graph.initializer
-        if tensor.data_type == onnx.TensorProto.FLOAT and tensor.name not in floats
+        tensor.name: tensor for tensor in graph.initializer if tensor.data_type == _FLOAT and tensor.name not in floats
     }
     nodes = []
     for node in graph.node:
@@ -80,7 +79,7 @@ def count_quantized(file: Path) -> dict[str, int]:
         if tensor.data_type in (onnx.TensorProto.INT8, onnx.TensorProto.UINT8) and values > 1:
             counts["tensors"] += 1
             counts["int8_values"] += values
-        elif tensor.data_type == onnx.TensorProto.FLOAT:
+        elif tensor.data_type == _FLOAT:
             counts["float_values"] += values
     return counts
 

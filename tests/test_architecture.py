@@ -96,6 +96,7 @@ FLOORS = [
     ["data", "study_files", "sweep_files", "survey", "device_files"],
     ["new_recipe"],
     ["stage"],
+    ["kd.coded"],
     ["kd.loading"],
     ["kd.losses.*", "kd.mappings", "kd.adaptive_mappings", "kd.tagger"],
     ["kd.phase", "kd.parts", "kd.heap", "kd.narrowing", "kd.words", "kd.disturbance", "kd"],

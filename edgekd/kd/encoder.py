@@ -11,8 +11,9 @@ import transformers
 from torch import nn
 
 from edgekd.errors import EdgekdError
-from edgekd.kd import tagger
-from edgekd.kd.loading import LOCAL, check_finite, check_loaded, configuration, unloadable
+from edgekd.kd import coded, tagger
+from edgekd.kd.coded import CodedTable
+from edgekd.kd.loading import check_finite, check_loaded, configuration, pretrained, unloadable
 from edgekd.kd.parts import in_attention
 from edgekd.kd.tagger import Tagger
 
@@ -77,9 +78,7 @@ def load_classifier(
             for_tokens = any(name.endswith(_FOR_TOKENS) for name in known)
         kind = transformers.AutoModelForTokenClassification if for_tokens else _FOR_ROWS
         with _quiet():
-            model, told = kind.from_pretrained(
-                folder, ignore_mismatched_sizes=bool(config), output_loading_info=True, **LOCAL, **config
-            )
+            model, told = pretrained(kind, folder, ignore_mismatched_sizes=bool(config), **config)
     except EdgekdError:
         raise
     except Exception as error:  # transformers, safetensors and torch each raise their own
@@ -113,7 +112,7 @@ def chosen_layers(teacher: Any, layers: Sequence[int], attention: Sequence[int] 
     config = copy.deepcopy(teacher.config)
     config.num_hidden_layers = len(layers)
     with _quiet():
-        student = type(teacher)._from_config(config)
+        student = coded.install(type(teacher)._from_config(config))
     if config.model_type == "albert":
         student.load_state_dict(teacher.state_dict())
         return student.float()
@@ -146,11 +145,15 @@ def _chosen_of_tagger(teacher: Tagger, layers: Sequence[int], attention: Sequenc
 
 
 def renewed(model: Any) -> Any:
-    """An encoder of the same shape, with new weights."""
+    """An encoder of the same shape, with new weights. Its token table is a plain one: new weights have no codes."""
+    import copy
+
+    config = copy.deepcopy(model.config)
+    setattr(config, coded.FIELD, None)
     with _quiet():
         if isinstance(model, Tagger):
-            return tagger.renewed(model)
-        return type(model)._from_config(model.config).float()
+            return tagger.renewed(model, config)
+        return type(model)._from_config(config).float()
 
 
 def keep_tokens(model: Any, kept: Sequence[int]) -> None:
@@ -161,10 +164,13 @@ def keep_tokens(model: Any, kept: Sequence[int]) -> None:
         if getattr(model.config, name, None) is not None:
             setattr(model.config, name, new_id.get(getattr(model.config, name)))
     padding = None if old.padding_idx is None else new_id.get(old.padding_idx)
+    model.config.vocab_size = len(kept)
+    if isinstance(old, CodedTable):
+        old.keep(list(kept), padding)
+        return
     table = nn.Embedding(len(kept), old.embedding_dim, padding_idx=padding)
     table.weight.data = old.weight.data[list(kept)].clone()
     model.set_input_embeddings(table)
-    model.config.vocab_size = len(kept)
 
 
 def keep_positions(model: Any, longest: int) -> None:

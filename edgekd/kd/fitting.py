@@ -13,6 +13,7 @@ from edgekd.dictionary import Dictionary, Matcher
 from edgekd.dictionary_options import Disturbed
 from edgekd.errors import EdgekdError
 from edgekd.kd import encoder
+from edgekd.kd.coded import stored
 from edgekd.kd.disturbance import Disturbance
 from edgekd.kd.loading import tokenizer_of
 from edgekd.kd.objective import Learner
@@ -141,7 +142,7 @@ def fit(
     student: Any = learner.student
     encoder.save(student, job.out)
     (job.out / TRAINING).write_text(json.dumps(history, indent=1) + "\n")
-    facts: dict[str, Any] = {"parameters": sum(parameter.numel() for parameter in student.parameters())}
+    facts: dict[str, Any] = {"parameters": stored(student)}
     return {**facts, "doubts": training.doubts} if training.doubts else facts
 
 

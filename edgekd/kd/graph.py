@@ -66,7 +66,3 @@ def graph_of(folder: Path) -> Graph:
     names = input_names(model)
     kind = Graph if "dictionary" not in names else _Reading if "token_type_ids" in names else _ReadingUntyped
     return kind(model).eval()
-
-
-def parameters(graph: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in graph.parameters())

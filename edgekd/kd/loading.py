@@ -6,12 +6,38 @@ from typing import Any
 
 import torch
 import transformers
+from safetensors.torch import load_file
 
 from edgekd.errors import EdgekdError
+from edgekd.kd import coded
 from edgekd.pretrained import again
 
 SAFE: Mapping[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 LOCAL: Mapping[str, Any] = {**SAFE, "use_safetensors": True, "dtype": torch.float32}
+
+
+def pretrained(kind: Any, folder: Path, **given: Any) -> tuple[Any, Mapping[str, Any]]:
+    """A model of one of transformers' classes from a folder, and what was missing or of another size.
+
+    transformers knows no coded token table: it is given the plain one that the codes stand for, which then goes.
+    """
+    known = configuration(folder)
+    if not getattr(known, coded.FIELD, None):
+        found: tuple[Any, Mapping[str, Any]] = kind.from_pretrained(folder, output_loading_info=True, **LOCAL, **given)
+        return found
+    state = load_file(folder / "model.safetensors")
+    prefix = next(name for name in state if name.endswith(".codes")).removesuffix("codes")
+    table = coded.of_state(state.pop(f"{prefix}codes"), state.pop(f"{prefix}books"))
+    state[f"{prefix}weight"] = table.weight.detach()
+    known, given = transformers.AutoConfig.from_pretrained(folder, return_unused_kwargs=True, **SAFE, **given)
+    with torch.device("meta"):  # an Auto class takes no weights in hand: the class that it stands for does
+        own = type(kind.from_config(known))
+    model, told = own.from_pretrained(
+        None, config=known, state_dict=state, output_loading_info=True, dtype=torch.float32, **given
+    )
+    table.padding_idx = model.get_input_embeddings().padding_idx
+    model.set_input_embeddings(table)
+    return model, told
 
 
 def configuration(folder: Path) -> Any:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from edgekd.errors import EdgekdError
+from edgekd.kd.coded import CodedTable, install
 from edgekd.kd.tagger import Tagger, renewed
 
 
@@ -37,6 +38,8 @@ def narrowed(model: Any, width: int, inner: int | None = None) -> Any:
         config.embedding_size = width
     if config.intermediate_size > model.config.intermediate_size:
         raise EdgekdError(f"inner {inner} is more than the {model.config.intermediate_size} there are", "Set less.")
+    if isinstance(model.get_input_embeddings(), CodedTable) and width < old:
+        raise EdgekdError("a coded token table cannot be narrowed", "Narrow the encoder first, and code it then.")
     with torch.no_grad():
         # Normalisation is of the directions as they are: no other basis where there are to be as many.
         basis = torch.eye(old) if width == old else principal(model.get_input_embeddings().weight, width)
@@ -45,7 +48,7 @@ def narrowed(model: Any, width: int, inner: int | None = None) -> Any:
             _project(model.body, told.body, basis, heads)
             _tags(model, told, basis)
             return told
-        student = type(model)._from_config(config).float()
+        student = install(type(model)._from_config(config)).float()
         _project(model, student, basis, heads)
     return student
 
@@ -67,7 +70,11 @@ def low_rank(left: Tensor, right: Tensor, rank: int) -> tuple[Tensor, Tensor]:
 
 def _project(old: Any, new: Any, basis: Tensor, heads: int) -> None:
     ours, theirs = new.base_model, old.base_model
-    for name in ("word_embeddings", "position_embeddings", "token_type_embeddings"):
+    if isinstance(table := theirs.embeddings.word_embeddings, CodedTable):
+        ours.embeddings.word_embeddings.load_state_dict(table.state_dict())
+    else:
+        ours.embeddings.word_embeddings.weight.copy_(table.weight @ basis)
+    for name in ("position_embeddings", "token_type_embeddings"):
         getattr(ours.embeddings, name).weight.copy_(getattr(theirs.embeddings, name).weight @ basis)
     _norm(theirs.embeddings.LayerNorm, ours.embeddings.LayerNorm, basis)
     for mine, other in zip(ours.encoder.layer, theirs.encoder.layer, strict=True):

@@ -17,7 +17,8 @@ from transformers.modeling_outputs import TokenClassifierOutput
 
 from edgekd.artifact import TAGGER
 from edgekd.dictionary import PLACES
-from edgekd.kd.loading import LOCAL, check_finite, check_loaded, configuration
+from edgekd.kd.coded import install
+from edgekd.kd.loading import check_finite, check_loaded, configuration, pretrained
 
 _TOLD = 64  # width of what the dictionary says, projected
 _WEIGHTS = "model.safetensors"
@@ -120,16 +121,14 @@ def load(folder: Path, **config: Any) -> Tagger:
         kept = configuration(folder)
         body = transformers.AutoModel.from_config(kept, dtype=torch.float32, **_without_pooler(kept), **config)
     found = Tagger(body, tuple(told["kinds"]), told["longest"])
-    found.load_state_dict(load_file(folder / _WEIGHTS))
+    install(found).load_state_dict(load_file(folder / _WEIGHTS))
     return found
 
 
 def start(folder: Path, kinds: tuple[str, ...], longest: bool, **config: Any) -> Tagger:
     """A pretrained encoder as the body of a tagger whose other weights are new."""
     kept = configuration(folder)
-    body, told = transformers.AutoModel.from_pretrained(
-        folder, output_loading_info=True, **LOCAL, **_without_pooler(kept), **config
-    )
+    body, told = pretrained(transformers.AutoModel, folder, **_without_pooler(kept), **config)
     check_loaded(body, told, folder)
     check_finite(body, folder)
     return Tagger(body, kinds, longest)
@@ -139,7 +138,7 @@ def renewed(like: Tagger, config: Any = None) -> Tagger:
     """A tagger on an encoder, with new weights; `config`: of the encoder's, where it is to have another shape."""
     shape = config or like.config
     body = type(like.body)._from_config(shape, **_without_pooler(shape)).float()
-    return Tagger(body, like.kinds, like.longest)
+    return install(Tagger(body, like.kinds, like.longest))
 
 
 def recurrent(like: Tagger, embedding: int, hidden: int) -> Tagger:

@@ -49,14 +49,15 @@ def lower(folder: Path, file: Path, longest: int, int8: bool) -> int:
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
     from executorch.exir import EdgeCompileConfig, ExecutorchBackendConfig, to_edge_transform_and_lower
 
-    from edgekd.kd.graph import graph_of, parameters
+    from edgekd.kd.coded import stored
+    from edgekd.kd.graph import graph_of
 
     graph = graph_of(folder)
     if not graph.attends:
         raise EdgekdError(
             "ExecuTorch's programs hold no BiLSTM of a free length", "Export it to ONNX, OpenVINO or TFLite."
         )
-    count = parameters(graph)
+    count = stored(graph)
     if int8:
         _quantize(graph)
     length = torch.export.Dim("length", min=2, max=longest)

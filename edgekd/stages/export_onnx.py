@@ -45,7 +45,8 @@ def export(folder: Path, file: Path, opset: int) -> int:
     import onnx
     import torch
 
-    from edgekd.kd.graph import graph_of, parameters
+    from edgekd.kd.coded import stored
+    from edgekd.kd.graph import graph_of
 
     graph = graph_of(folder)
     batch, length = torch.export.Dim("batch"), torch.export.Dim("length")
@@ -66,7 +67,7 @@ def export(folder: Path, file: Path, opset: int) -> int:
     _name_products(proto)
     onnx.checker.check_model(proto)
     onnx.save(proto, str(file))
-    return parameters(graph)
+    return stored(graph)
 
 
 def _strip(proto: Any) -> None:

@@ -75,7 +75,8 @@ class ExportOpenvino(Quantizing, Export):
     def run(self, job: Job) -> Mapping[str, Any]:
         import openvino
 
-        from edgekd.kd.graph import graph_of, parameters
+        from edgekd.kd.coded import stored
+        from edgekd.kd.graph import graph_of
 
         assert job.source is not None
         graph = graph_of(job.source.path)
@@ -93,7 +94,7 @@ class ExportOpenvino(Quantizing, Export):
         else:
             openvino.save_model(model, job.out / "model.xml", compress_to_fp16=self.precision == "fp16")
         carry(job.source.path, job.out)
-        return {"parameters": parameters(graph), "bytes_by_type": bytes_by_type(job.out / "model.xml"), **found}
+        return {"parameters": stored(graph), "bytes_by_type": bytes_by_type(job.out / "model.xml"), **found}
 
     def _quantized(self, model: Any, names: tuple[str, ...], job: Job) -> Mapping[str, Any]:
         import openvino

@@ -110,7 +110,8 @@ def convert(folder: Path, file: Path, lengths: list[int]) -> int:
     """Write the fp32 file of a trained folder; returns its number of parameters."""
     import torch
 
-    from edgekd.kd.graph import graph_of, parameters
+    from edgekd.kd.coded import stored
+    from edgekd.kd.graph import graph_of
 
     graph = graph_of(folder)
     with quiet():
@@ -121,7 +122,7 @@ def convert(folder: Path, file: Path, lengths: list[int]) -> int:
             example = dict(zip(graph.names, graph.example(1, length, torch.int32), strict=True))
             converter.add_signature(f"length_{length}", graph, sample_kwargs=example)
         converter.convert().export(str(file))
-    return parameters(graph)
+    return stored(graph)
 
 
 def _by_graph(job: Job, count: int, lengths: list[int]) -> "dict[str, list[dict[str, NDArray[Any]]]]":

@@ -54,6 +54,7 @@ class TrimVocabulary(Stage):
         from tokenizers import Tokenizer
 
         from edgekd.kd import encoder
+        from edgekd.kd.coded import stored
 
         assert job.source is not None
         source = (job.source.path / TOKENIZER).read_text()
@@ -72,7 +73,7 @@ class TrimVocabulary(Stage):
         trimmed.save(str(job.out / TOKENIZER))
         general = _general(self.general, job.seed)
         return {
-            "parameters": sum(parameter.numel() for parameter in model.parameters()),
+            "parameters": stored(model),
             "tokens": len(kept.kept),
             "tokens_before": before,
             "coverage": {
