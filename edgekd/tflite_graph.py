@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _NAME = 64  # bytes of a tensor's name that are kept
+_FLOAT = 0  # of the format's TensorType
 
 
 def layers(file: Path, weights: Path) -> dict[str, list[str]]:
@@ -31,7 +32,7 @@ def layers(file: Path, weights: Path) -> dict[str, list[str]]:
         for operator in graph.operators:
             kind = tfl_flatbuffer_utils.TFL_OP_CODE_TO_NAME.get(model.operatorCodes[operator.opcodeIndex].builtinCode)
             tensor = graph.tensors[operator.inputs[1]] if kind in wanted else None
-            if tensor is None or model.buffers[tensor.buffer].data is None:
+            if tensor is None or tensor.type != _FLOAT or model.buffers[tensor.buffer].data is None:
                 continue
             scope = tfl_flatbuffer_utils.get_op_scope(operator, graph.tensors)
             if tensor.buffer not in names:

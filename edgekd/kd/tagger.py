@@ -92,7 +92,7 @@ class Tagger(nn.Module):
     def get_input_embeddings(self) -> Any:
         return self.body.get_input_embeddings() if self.attends else self.body.embeddings
 
-    def set_input_embeddings(self, table: nn.Embedding) -> None:
+    def set_input_embeddings(self, table: nn.Module) -> None:
         if self.attends:
             self.body.set_input_embeddings(table)
         else:

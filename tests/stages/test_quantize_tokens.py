@@ -25,10 +25,10 @@ from tests.conftest import artifact, build_encoder
 
 TOKENS = 600
 EXPORTS = {
-    "onnx": ("export_onnx", "onnx"),
-    "openvino": ("export_openvino", "openvino"),
-    "tflite": ("export_tflite", "litert_torch"),
-    "executorch": ("export_executorch", "executorch"),
+    "onnx": ("export_onnx", ("onnx",)),
+    "openvino": ("export_openvino", ("openvino", "nncf")),
+    "tflite": ("export_tflite", ("litert_torch",)),
+    "executorch": ("export_executorch", ("executorch", "torchao")),
 }
 
 
@@ -101,22 +101,29 @@ def test_an_encoder_is_stored_with_codes(kind: str, job: Callable[..., Job], tmp
     torch.testing.assert_close(again(ids).logits, whole.eval()(ids).logits, atol=1e-6, rtol=0)
 
 
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
 @pytest.mark.parametrize("form", EXPORTS)
-def test_every_target_reads_codes(form: str, job: Callable[..., Job], tmp_path: Path) -> None:
-    stage, module = EXPORTS[form]
-    if importlib.util.find_spec(module) is None:
-        pytest.skip(f"{module} is not installed")
+def test_every_target_reads_codes(form: str, precision: str, job: Callable[..., Job], tmp_path: Path) -> None:
+    stage, modules = EXPORTS[form]
+    for module in modules:
+        if importlib.util.find_spec(module) is None:
+            pytest.skip(f"{module} is not installed")
     source, facts = with_codes(job, large(tmp_path / "source"))
     work = job(form, artifact(source, "torch"))
     chosen: dict[str, Any] = {"source": "x"} | ({"lengths": [8]} if form == "tflite" else {})
+    if form != "onnx":
+        chosen["precision"] = precision
     told = STAGES.get(stage).model_validate(chosen).run(work)
     assert told["parameters"] == facts["parameters"]
+    if (form, precision) == ("onnx", "int8"):
+        work = job("int8", artifact(work.out, "onnx"))
+        STAGES.get("quantize_onnx").model_validate({"source": "x"}).run(work)
     Artifact.seal(work.out, artifact(work.out, form).manifest)
     ids = np.array([[2, 7, 9, 400, 599, 3]])
     row = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
     with Engine() as engine:
-        theirs = engine.compile(source).run(row)["logits"]
-        np.testing.assert_allclose(engine.compile(work.out).run(row)["logits"], theirs, atol=1e-4)
+        theirs, ours = (engine.compile(folder).run(row)["logits"] for folder in (source, work.out))
+    np.testing.assert_allclose(ours, theirs, atol=1e-4 if precision == "fp32" else 0.05)
 
 
 def test_int8_leaves_the_codes(job: Callable[..., Job], tmp_path: Path) -> None:
