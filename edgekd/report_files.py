@@ -247,18 +247,22 @@ def _sensitivity(steps: Iterable[StepReport]) -> list[str]:
 
 
 def _vocabulary(steps: Iterable[StepReport]) -> list[str]:
-    """How a trimmed vocabulary reads text, where a step trimmed one."""
+    """How a trimmed vocabulary reads text, and what a coded token table keeps, where a step made one."""
     lines: list[str] = []
     for step in steps:
         for name, found in step.facts.get("coverage", {}).items():
-            if not lines:
-                lines += ["", "## Vocabulary", ""]
             lines.append(
                 f"- {step.step}: {step.facts['tokens']} of {step.facts['tokens_before']} tokens; of {found['texts']} "
                 f"{name} texts {found['same']:.1%} are cut as before, {found['tokens']:.3f} times as many tokens, "
                 f"unknown {found['unknown']:.2%} (before: {found['unknown_before']:.2%})"
             )
-    return lines
+        if (kept := step.facts.get("variance_kept")) is not None:
+            before, now = step.facts["parameters_before"], step.facts["parameters"]
+            lines.append(
+                f"- {step.step}: codes keep {kept:.1%} of the variance of the tokens' vectors; {now:,} parameters "
+                f"with them, {before:,} before"
+            )
+    return ["", "## Vocabulary", "", *lines] if lines else []
 
 
 def row(cells: Sequence[str]) -> str:

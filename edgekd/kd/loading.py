@@ -26,7 +26,9 @@ def pretrained(kind: Any, folder: Path, **given: Any) -> tuple[Any, Mapping[str,
         found: tuple[Any, Mapping[str, Any]] = kind.from_pretrained(folder, output_loading_info=True, **LOCAL, **given)
         return found
     state = load_file(folder / "model.safetensors")
-    prefix = next(name for name in state if name.endswith(".codes")).removesuffix("codes")
+    prefix = next((name for name in state if name.endswith(".codes")), "").removesuffix("codes")
+    if f"{prefix}books" not in state or not prefix:
+        raise EdgekdError(f"{folder}: the codes of its token table, or their codebooks, are missing", again(folder))
     table = coded.of_state(state.pop(f"{prefix}codes"), state.pop(f"{prefix}books"))
     state[f"{prefix}weight"] = table.weight.detach()
     known, given = transformers.AutoConfig.from_pretrained(folder, return_unused_kwargs=True, **SAFE, **given)

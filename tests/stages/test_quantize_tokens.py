@@ -4,13 +4,14 @@ import importlib.util
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from edgekd.artifact import Artifact
@@ -19,6 +20,7 @@ from edgekd.errors import EdgekdError
 from edgekd.kd import encoder, tagger
 from edgekd.kd.coded import ENTRIES, CodedTable, coded, stored
 from edgekd.kd.student import shaped
+from edgekd.report_files import _vocabulary
 from edgekd.stage import STAGES, Job
 from edgekd.start import Shape
 from tests.conftest import artifact, build_encoder
@@ -202,3 +204,24 @@ def test_what_cannot_be_coded_is_refused(job: Callable[..., Job], tmp_path: Path
         with_codes(job, out, "twice")
     with pytest.raises(EdgekdError, match="is no larger than a codebook of 256"):
         with_codes(job, build_encoder(tmp_path / "small"), "few")
+
+
+def test_codes_that_are_missing_are_told(job: Callable[..., Job], tmp_path: Path) -> None:
+    out, _ = with_codes(job, large(tmp_path / "source"))
+    state = load_file(out / "model.safetensors")
+    for name in ("codes", "books"):
+        left = {key: value for key, value in state.items() if not key.endswith(f".{name}")}
+        save_file(left, out / "model.safetensors")
+        with pytest.raises(EdgekdError, match="codes of its token table, or their codebooks, are missing"):
+            encoder.load_classifier(out)
+
+
+def test_the_report_says_what_codes_keep() -> None:
+    facts = {"parameters": 12_440_592, "parameters_before": 20_593_808, "variance_kept": 0.7932}
+    step: Any = SimpleNamespace(step="coded", facts=facts)
+    told = (
+        "- coded: codes keep 79.3% of the variance of the tokens' vectors; "
+        "12,440,592 parameters with them, 20,593,808 before"
+    )
+    assert _vocabulary([step]) == ["", "## Vocabulary", "", told]
+    assert _vocabulary([SimpleNamespace(step="x", facts={})]) == []  # type: ignore[list-item]
