@@ -8,6 +8,7 @@ from pathlib import Path
 from textwrap import shorten
 from typing import Any
 
+from edgekd import report_vocabulary
 from edgekd.decoding import decoded, json_object
 from edgekd.errors import EdgekdError
 from edgekd.plain import marked_down
@@ -247,21 +248,7 @@ def _sensitivity(steps: Iterable[StepReport]) -> list[str]:
 
 
 def _vocabulary(steps: Iterable[StepReport]) -> list[str]:
-    """How a trimmed vocabulary reads text, and what a coded token table keeps, where a step made one."""
-    lines: list[str] = []
-    for step in steps:
-        for name, found in step.facts.get("coverage", {}).items():
-            lines.append(
-                f"- {step.step}: {step.facts['tokens']} of {step.facts['tokens_before']} tokens; of {found['texts']} "
-                f"{name} texts {found['same']:.1%} are cut as before, {found['tokens']:.3f} times as many tokens, "
-                f"unknown {found['unknown']:.2%} (before: {found['unknown_before']:.2%})"
-            )
-        if (kept := step.facts.get("variance_kept")) is not None:
-            before, now = step.facts["parameters_before"], step.facts["parameters"]
-            lines.append(
-                f"- {step.step}: codes keep {kept:.1%} of the variance of the tokens' vectors; {now:,} parameters "
-                f"with them, {before:,} before"
-            )
+    lines = [f"- {step}: {told}" for step, told in report_vocabulary.told(steps)]
     return ["", "## Vocabulary", "", *lines] if lines else []
 
 

@@ -78,6 +78,7 @@ FLOORS = [
         "bundle_requirements",
         "extras",
         "report_rows",
+        "report_vocabulary",
         "reading",
     ],
     [

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from textwrap import shorten
 
+from edgekd import report_vocabulary
 from edgekd.page import bars, cells, chain, curves, frontier, latencies, reliability, verdict
 from edgekd.page.templates import fill
 from edgekd.report import Latency, Report, StepReport, Timing
@@ -33,6 +34,7 @@ def page(report: Report, recipe: str = "") -> str:
             for step in report.steps
             if step.facts.get("ranking")
         ],
+        vocabularies=list(report_vocabulary.told(report.steps)),
         places=list(_places(report)),
         tuned=[(step.step, best) for step in report.steps for best in step.tuned],
         chain=chain,

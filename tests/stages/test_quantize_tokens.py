@@ -4,7 +4,6 @@ import importlib.util
 import json
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,6 @@ from edgekd.errors import EdgekdError
 from edgekd.kd import encoder, tagger
 from edgekd.kd.coded import ENTRIES, CodedTable, coded, stored
 from edgekd.kd.student import shaped
-from edgekd.report_files import _vocabulary
 from edgekd.stage import STAGES, Job
 from edgekd.start import Shape
 from tests.conftest import artifact, build_encoder
@@ -214,14 +212,3 @@ def test_codes_that_are_missing_are_told(job: Callable[..., Job], tmp_path: Path
         save_file(left, out / "model.safetensors")
         with pytest.raises(EdgekdError, match="codes of its token table, or their codebooks, are missing"):
             encoder.load_classifier(out)
-
-
-def test_the_report_says_what_codes_keep() -> None:
-    facts = {"parameters": 12_440_592, "parameters_before": 20_593_808, "variance_kept": 0.7932}
-    step: Any = SimpleNamespace(step="coded", facts=facts)
-    told = (
-        "- coded: codes keep 79.3% of the variance of the tokens' vectors; "
-        "12,440,592 parameters with them, 20,593,808 before"
-    )
-    assert _vocabulary([step]) == ["", "## Vocabulary", "", told]
-    assert _vocabulary([SimpleNamespace(step="x", facts={})]) == []  # type: ignore[list-item]
