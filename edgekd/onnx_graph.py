@@ -68,7 +68,7 @@ def quantize_embeddings(file: Path, per_row: bool, floats: frozenset[str] = froz
 
 
 def count_quantized(file: Path) -> dict[str, int]:
-    """How many weights are stored in 8 bits, and how many values they and the float ones hold."""
+    """How many weights (and tables of codes) are stored in 8 bits, and how many values they and the float ones hold."""
     import math
 
     import onnx

@@ -18,7 +18,7 @@ def layers(model: Any, attention: bool) -> dict[str, list[str]]:
     """
     found: dict[str, list[str]] = {}
     for operator in model.get_ops():
-        if _weights(operator) is not None or (attention and operator.get_type_name() == _ATTENTION):
+        if _floats(operator) is not None or (attention and operator.get_type_name() == _ATTENTION):
             name = operator.get_friendly_name()
             found.setdefault(name.removeprefix("__module.inner.").partition("/")[0], []).append(name)
     return found
@@ -30,9 +30,13 @@ def in_float(model: Any, layers: Mapping[str, Sequence[str]]) -> list[str]:
     return [name for name, own in layers.items() if any(_is_float(operators[each]) for each in own)]
 
 
-def common_width(model: Any) -> int:
-    """The largest number that divides the inputs of every product with weights, and the width of every embedding."""
-    found = [weights for operator in model.get_ops() if (weights := _weights(operator)) is not None]
+def common_width(model: Any, embeddings: bool) -> int:
+    """The largest number that divides the inputs of every product with weights; `embeddings`: and their widths."""
+    found = [
+        weights
+        for operator in model.get_ops()
+        if (weights := _floats(operator)) is not None and (embeddings or operator.get_type_name() != "Gather")
+    ]
     return math.gcd(*(weights.get_output_shape(0)[-1] for weights in found))
 
 
@@ -51,8 +55,13 @@ def bytes_by_type(file: Path) -> dict[str, int]:
 def _is_float(operator: Any) -> bool:
     if operator.get_type_name() == _ATTENTION:
         return not any(node.get_type_name() == "FakeQuantize" for port in (0, 1) for node in _above(operator, port))
+    return _floats(operator) is not None
+
+
+def _floats(operator: Any) -> Any:
+    """The same of a float model, whose other matrices are no weights: the codes of a token table."""
     weights = _weights(operator)
-    return weights is not None and weights.get_element_type().get_type_name() in _FLOATS
+    return weights if weights is not None and weights.get_element_type().get_type_name() in _FLOATS else None
 
 
 def _weights(operator: Any) -> Any:

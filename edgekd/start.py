@@ -29,7 +29,10 @@ class Shape(Options):
         None, gt=0, description="Hidden size, a multiple of the heads; default: as wide as they are"
     )
     inner: int | None = Field(None, gt=0, description="Inner size of the feed-forward layers; default: in proportion")
-    random: bool = Field(False, description="New weights of this shape, instead of those of the encoder")
+    random: bool = Field(
+        False,
+        description="New weights of this shape, instead of those of the encoder. Their token table has no codes",
+    )
 
     @model_validator(mode="after")
     def _one_choice(self) -> Self:

@@ -27,10 +27,11 @@ class CodedTable(nn.Module):
     """
 
     codes: Tensor
+    padding_idx = None  # which nn.Embedding has: no entry is padding's alone
 
-    def __init__(self, tokens: int, width: int, parts: int, padding_idx: int | None = None) -> None:
+    def __init__(self, tokens: int, width: int, parts: int) -> None:
         super().__init__()
-        self.num_embeddings, self.embedding_dim, self.padding_idx = tokens, width, padding_idx
+        self.num_embeddings, self.embedding_dim = tokens, width
         self.register_buffer("codes", torch.zeros(tokens, parts, dtype=torch.int8))
         self.register_buffer("first", torch.arange(parts) * ENTRIES - _LEAST, persistent=False)
         self.books = nn.Parameter(torch.zeros(parts * ENTRIES, width // parts))
@@ -47,24 +48,28 @@ class CodedTable(nn.Module):
         found: Tensor = self(torch.arange(self.num_embeddings, device=self.codes.device))
         return found
 
-    def keep(self, kept: list[int], padding_idx: int | None) -> None:
+    def keep(self, kept: list[int]) -> None:
         """Leave it only these tokens; new id = position in `kept`."""
         self.codes = self.codes[kept].clone()
-        self.num_embeddings, self.padding_idx = len(kept), padding_idx
+        self.num_embeddings = len(kept)
 
 
 def coded(table: Any, parts: int, seed: int, progress: Callable[[str, float, float], None]) -> CodedTable:
-    """The nearest a table of `parts` codes comes to an embedding, by k-means of each part. `parts` divide its width."""
+    """The nearest a table of `parts` codes comes to an embedding, by k-means of each part. `parts` divide its width.
+    On any number of cores the same one.
+    """
     from sklearn.cluster import KMeans
+    from threadpoolctl import threadpool_limits
 
-    found = CodedTable(table.num_embeddings, table.embedding_dim, parts, table.padding_idx)
+    found = CodedTable(table.num_embeddings, table.embedding_dim, parts)
     values = table.weight.detach().float().numpy().reshape(table.num_embeddings, parts, -1)
-    with torch.no_grad():
+    # scikit-learn adds up what its threads found as each is done: in another order they are other sums.
+    with torch.no_grad(), threadpool_limits(1):
         for part in range(parts):
             progress("codebooks", part, parts)
             # More means than different points, and some would stand where no point is.
             entries = min(ENTRIES, len(np.unique(values[:, part], axis=0)))
-            means = KMeans(entries, n_init=1, max_iter=50, random_state=seed + part).fit(values[:, part])
+            means = KMeans(entries, n_init=1, max_iter=50, random_state=(seed + part) % 2**32).fit(values[:, part])
             found.codes[:, part] = torch.from_numpy(means.labels_ + _LEAST).to(torch.int8)
             start = part * ENTRIES
             found.books[start : start + entries] = torch.from_numpy(means.cluster_centers_)
@@ -77,7 +82,18 @@ def install(model: Model) -> Model:
     own: Any = model
     if parts := getattr(own.config, FIELD, None):
         old = own.get_input_embeddings()
-        own.set_input_embeddings(CodedTable(old.num_embeddings, old.embedding_dim, parts, old.padding_idx))
+        own.set_input_embeddings(CodedTable(old.num_embeddings, old.embedding_dim, parts))
+    return model
+
+
+def plain(model: Model) -> Model:
+    """Give a model with a coded table the one that its codes stand for."""
+    own: Any = model
+    if isinstance(table := own.get_input_embeddings(), CodedTable):
+        whole = nn.Embedding(table.num_embeddings, table.embedding_dim)
+        whole.weight.data = table.weight.detach()
+        own.set_input_embeddings(whole)
+        delattr(own.config, FIELD)
     return model
 
 
@@ -87,6 +103,11 @@ def of_state(codes: Tensor, books: Tensor) -> CodedTable:
     found = CodedTable(tokens, parts * books.shape[1], parts)
     found.load_state_dict({"codes": codes, "books": books})
     return found
+
+
+def size(tokens: int, width: int, parts: int) -> int:
+    """How many numbers such a table stores."""
+    return tokens * parts + ENTRIES * width
 
 
 def stored(model: nn.Module) -> int:

@@ -145,15 +145,11 @@ def _chosen_of_tagger(teacher: Tagger, layers: Sequence[int], attention: Sequenc
 
 
 def renewed(model: Any) -> Any:
-    """An encoder of the same shape, with new weights. Its token table is a plain one: new weights have no codes."""
-    import copy
-
-    config = copy.deepcopy(model.config)
-    setattr(config, coded.FIELD, None)
+    """An encoder of the same shape, with new weights."""
     with _quiet():
         if isinstance(model, Tagger):
-            return tagger.renewed(model, config)
-        return type(model)._from_config(config).float()
+            return tagger.renewed(model)
+        return type(model)._from_config(model.config).float()
 
 
 def keep_tokens(model: Any, kept: Sequence[int]) -> None:
@@ -163,11 +159,11 @@ def keep_tokens(model: Any, kept: Sequence[int]) -> None:
     for name in ("pad_token_id", "bos_token_id", "eos_token_id", "cls_token_id", "sep_token_id", "mask_token_id"):
         if getattr(model.config, name, None) is not None:
             setattr(model.config, name, new_id.get(getattr(model.config, name)))
-    padding = None if old.padding_idx is None else new_id.get(old.padding_idx)
     model.config.vocab_size = len(kept)
     if isinstance(old, CodedTable):
-        old.keep(list(kept), padding)
+        old.keep(list(kept))
         return
+    padding = None if old.padding_idx is None else new_id.get(old.padding_idx)
     table = nn.Embedding(len(kept), old.embedding_dim, padding_idx=padding)
     table.weight.data = old.weight.data[list(kept)].clone()
     model.set_input_embeddings(table)

@@ -30,6 +30,9 @@ def pretrained(kind: Any, folder: Path, **given: Any) -> tuple[Any, Mapping[str,
     if f"{prefix}books" not in state or not prefix:
         raise EdgekdError(f"{folder}: the codes of its token table, or their codebooks, are missing", again(folder))
     table = coded.of_state(state.pop(f"{prefix}codes"), state.pop(f"{prefix}books"))
+    if table.codes.shape[1] != getattr(known, coded.FIELD):
+        told = f"{table.codes.shape[1]} codes a token, and its config.json says {getattr(known, coded.FIELD)}"
+        raise EdgekdError(f"{folder} has {told}", again(folder))
     state[f"{prefix}weight"] = table.weight.detach()
     known, given = transformers.AutoConfig.from_pretrained(folder, return_unused_kwargs=True, **SAFE, **given)
     with torch.device("meta"):  # an Auto class takes no weights in hand: the class that it stands for does
@@ -37,7 +40,6 @@ def pretrained(kind: Any, folder: Path, **given: Any) -> tuple[Any, Mapping[str,
     model, told = own.from_pretrained(
         None, config=known, state_dict=state, output_loading_info=True, dtype=torch.float32, **given
     )
-    table.padding_idx = model.get_input_embeddings().padding_idx
     model.set_input_embeddings(table)
     return model, told
 

@@ -39,7 +39,10 @@ def narrowed(model: Any, width: int, inner: int | None = None) -> Any:
     if config.intermediate_size > model.config.intermediate_size:
         raise EdgekdError(f"inner {inner} is more than the {model.config.intermediate_size} there are", "Set less.")
     if isinstance(model.get_input_embeddings(), CodedTable) and width < old:
-        raise EdgekdError("a coded token table cannot be narrowed", "Narrow the encoder first, and code it then.")
+        raise EdgekdError(
+            "a coded token table cannot be narrowed",
+            "Leave width out (layers and inner may stay), or code the tokens after it.",
+        )
     with torch.no_grad():
         # Normalisation is of the directions as they are: no other basis where there are to be as many.
         basis = torch.eye(old) if width == old else principal(model.get_input_embeddings().weight, width)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from edgekd.errors import EdgekdError
-from edgekd.kd import tagger
+from edgekd.kd import coded, tagger
 from edgekd.kd.encoder import chosen_layers, depth, renewed
 from edgekd.kd.narrowing import narrowed
 from edgekd.kd.tagger import Tagger
@@ -13,6 +13,8 @@ from edgekd.start import Recurrent, Shape
 def shaped(model: Any, shape: Shape) -> Any:
     """A new encoder with a head. Raises EdgekdError where the model has no such layers, or cannot be narrowed so."""
     student = chosen_layers(model, *_composition(shape, model))
+    if shape.random:
+        coded.plain(student)  # new weights have no codes
     if shape.width or shape.inner:
         student = narrowed(student, shape.width or student.config.hidden_size, shape.inner)
     return renewed(student) if shape.random else student

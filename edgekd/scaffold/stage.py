@@ -33,7 +33,7 @@ class Example(Compared):
         # Imported here: who plans or explains does not wait for torch.
         import torch
 
-        from edgekd.kd import encoder
+        from edgekd.kd import coded, encoder
 
         assert job.source is not None
         model = encoder.load_classifier(job.source.path)
@@ -48,4 +48,4 @@ class Example(Compared):
         # Facts for the manifest and the report: JSON, and nothing that differs between two runs.
         weights = [layer.weight for layer in layers]
         zeros, whole = sum(int((weight == 0).sum()) for weight in weights), sum(weight.numel() for weight in weights)
-        return {"parameters": sum(parameter.numel() for parameter in model.parameters()), "zero": zeros / whole}
+        return {"parameters": coded.stored(model), "zero": zeros / whole}

@@ -17,7 +17,7 @@ class ExportExecutorch(Export):
     """Writes model.pte for one row of any length up to data.max_length.
 
     `int8` holds linear layers' weights in 8 bits by channel, with ranges of the activations found at run time, and the
-    token table in 8 bits by row.
+    token table in 8 bits by row; the codebooks of a coded one stay in float.
     """
 
     accepts: ClassVar[frozenset[str]] = frozenset({"torch"})
@@ -74,7 +74,9 @@ def lower(folder: Path, file: Path, longest: int, int8: bool) -> int:
 
 
 def _quantize(graph: Any) -> None:
-    """In place: linear layers and the token table in 8 bits, which fuse to ExecuTorch's own kernels."""
+    """In place: linear layers and the token table in 8 bits, which fuse to ExecuTorch's own kernels. A coded table's
+    codebooks, a few hundred kilobytes, stay in float.
+    """
     import torch
     from torchao.quantization import Int8DynamicActivationIntxWeightConfig, IntxWeightOnlyConfig, quantize_
     from torchao.quantization.granularity import PerAxis

@@ -18,6 +18,7 @@ from edgekd.quiet import quiet
 from edgekd.stage import Export, Job
 
 _RANKING_ROWS = 64
+_LEAST_GROUP = 8
 
 
 class ExportOpenvino(Quantizing, Export):
@@ -53,7 +54,9 @@ class ExportOpenvino(Quantizing, Export):
         description="Who chooses the float layers of int8: edgekd's ranking, or NNCF's accuracy control",
     )
     max_reverted: int = Field(12, ge=1, description="Most steps back to float that NNCF's accuracy control tries")
-    group_size: int = Field(32, ge=8, description="Weights of int4 that share a scale; must divide a layer's inputs")
+    group_size: int = Field(
+        32, ge=_LEAST_GROUP, description="Weights of int4 that share a scale; must divide a layer's inputs"
+    )
     symmetric: bool = Field(True, description="Groups of int4 without a zero point: smaller, less exact")
     all_layers: bool = Field(False, description="Hold embedding tables and the last layer in 4 bits too, not in 8")
 
@@ -103,10 +106,12 @@ class ExportOpenvino(Quantizing, Export):
             import nncf
 
         int8 = self.precision == "int8"
-        if not int8 and (width := common_width(model)) % self.group_size:
+        if not int8 and (width := common_width(model, self.all_layers)) % self.group_size:
             raise EdgekdError(
                 f"group_size {self.group_size} does not divide the inputs of every layer",
-                f"Choose a divisor of {width}.",
+                "Leave all_layers out."
+                if self.all_layers and width < _LEAST_GROUP
+                else f"Choose a divisor of {width}.",
             )
         known = layers(model, attention=int8)
         rows = [{name: row[name] for name in names} for row in calibration.samples(job, self.samples)] if int8 else []

@@ -49,18 +49,26 @@ class QuantizeTokens(Stage):
         return {"parameters": coded.stored(model), "parameters_before": before, "variance_kept": 1 - float(lost)}
 
     def _fits(self, table: Any) -> None:
-        from edgekd.kd.coded import ENTRIES, CodedTable
+        import torch
 
-        width = table.embedding_dim
-        if isinstance(table, CodedTable):
+        from edgekd.kd import coded
+
+        if isinstance(table, coded.CodedTable):
             raise EdgekdError("the token table is coded already", "Leave the step out, or set codes on the first.")
-        if width % self.codes:
-            fit = [str(parts) for parts in range(1, width + 1) if width % parts == 0 and width // 16 <= parts]
+        if type(table) is not torch.nn.Embedding:  # another may do more than look up
             raise EdgekdError(
-                f"codes: {self.codes} do not divide the width {width}", f"Numbers that do: {', '.join(fit)}."
+                f"a token table of the kind {type(table).__name__} cannot be coded", "Leave the step out."
             )
-        if table.num_embeddings <= ENTRIES:
-            raise EdgekdError(
-                f"a table of {table.num_embeddings} tokens is no larger than a codebook of {ENTRIES}",
-                "Leave the step out.",
-            )
+        tokens, width = table.num_embeddings, table.embedding_dim
+        smaller = [
+            parts
+            for parts in range(1, width + 1)
+            if width % parts == 0 and coded.size(tokens, width, parts) < tokens * width
+        ]
+        if not smaller:
+            problem = f"a table of {tokens:,} tokens, {width} wide, would not be smaller in codes"
+            raise EdgekdError(problem, "Leave the step out.")
+        if self.codes not in smaller:
+            problem = "do not divide the width" if width % self.codes else "make the table no smaller: its width is"
+            hint = f"Numbers that do: {', '.join(map(str, smaller))}."
+            raise EdgekdError(f"codes: {self.codes} {problem} {width}", hint)

@@ -11,6 +11,7 @@ import onnx
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from threadpoolctl import threadpool_limits
 from torch import nn
 
 from edgekd.artifact import Artifact
@@ -19,7 +20,7 @@ from edgekd.errors import EdgekdError
 from edgekd.kd import encoder, tagger
 from edgekd.kd.coded import ENTRIES, CodedTable, coded, stored
 from edgekd.kd.student import shaped
-from edgekd.stage import STAGES, Job
+from edgekd.stage import MOST_SEED, STAGES, Job
 from edgekd.start import Shape
 from tests.conftest import artifact, build_encoder
 
@@ -80,6 +81,21 @@ def test_more_codes_lose_less() -> None:
     nn.init.normal_(table.weight, generator=torch.Generator().manual_seed(0))
     lost = [float((coded(table, parts, 7, silent).weight - table.weight).detach().norm()) for parts in (1, 3, 6, 12)]
     assert lost == sorted(lost, reverse=True) and lost[-1] < 0.1 * lost[0]
+
+
+def test_a_seed_gives_the_same_codes_on_any_number_of_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = nn.Embedding(6000, 24)
+    nn.init.normal_(table.weight, generator=torch.Generator().manual_seed(0))
+
+    def made(seed: int) -> tuple[bytes, bytes]:
+        found = coded(table, 3, seed, silent)
+        return found.codes.numpy().tobytes(), found.books.detach().numpy().tobytes()
+
+    first = made(MOST_SEED)
+    assert made(7) != first
+    monkeypatch.setenv("OMP_NUM_THREADS", "8")  # else scikit-learn takes no more than there are cores
+    with threadpool_limits(8):
+        assert made(MOST_SEED) == first
 
 
 @pytest.mark.parametrize("kind", ["bert", "electra", "distilbert", "albert", "roberta"])
@@ -152,11 +168,17 @@ def test_a_student_starts_with_the_codes_and_trains_the_books(job: Callable[...,
         assert [name for name, _ in student.named_parameters() if "codes" in name] == []
     with pytest.raises(EdgekdError, match="a coded token table cannot be narrowed"):
         shaped(teacher, Shape.model_validate({"layers": 2, "width": 16}))
-    anew = shaped(teacher, Shape.model_validate({"layers": 2, "random": True}))
-    assert isinstance(anew.get_input_embeddings(), nn.Embedding), "new weights have no codes"
+
+
+@pytest.mark.parametrize("shape", [{"layers": 2}, {"layers": 2, "width": 16}])
+def test_new_weights_have_no_codes(shape: dict[str, int], job: Callable[..., Job], tmp_path: Path) -> None:
+    out, _ = with_codes(job, large(tmp_path / "source", layers=4))
+    anew = shaped(encoder.load_classifier(out), Shape.model_validate({**shape, "random": True}))
+    assert isinstance(anew.get_input_embeddings(), nn.Embedding) and not hasattr(anew.config, "token_codes")
     (tmp_path / "anew").mkdir()
     encoder.save(anew, tmp_path / "anew")
-    assert isinstance(encoder.load_classifier(tmp_path / "anew").get_input_embeddings(), nn.Embedding)
+    again = encoder.load_classifier(tmp_path / "anew").get_input_embeddings()
+    assert isinstance(again, nn.Embedding) and again.weight.shape == (TOKENS, shape.get("width", 32))
 
 
 def test_taggers_are_coded_too(tmp_path: Path) -> None:
@@ -189,6 +211,12 @@ def test_coded_tokens_can_be_trimmed(job: Callable[..., Job], tmp_path: Path) ->
     assert json.loads((work.out / "config.json").read_text())["vocab_size"] == 21
     table = encoder.load_classifier(work.out).get_input_embeddings()
     assert table.codes.shape == (21, 8) and table.num_embeddings == 21
+    before, after = (
+        json.loads((folder / "tokenizer.json").read_text())["model"]["vocab"] for folder in (source, work.out)
+    )
+    old = encoder.load_classifier(source).get_input_embeddings().weight
+    kept = [before[token] for token in sorted(after, key=after.__getitem__)]
+    assert kept != list(range(21)) and torch.equal(table.weight, old[kept])
     assert facts["parameters"] == stored(encoder.load_classifier(work.out))
 
 
@@ -196,12 +224,17 @@ def test_what_cannot_be_coded_is_refused(job: Callable[..., Job], tmp_path: Path
     folder = large(tmp_path / "source")
     with pytest.raises(EdgekdError, match="codes: 5 do not divide the width 32") as told:
         with_codes(job, folder, "odd", 5)
-    assert told.value.hint == "Numbers that do: 2, 4, 8, 16, 32."
+    assert told.value.hint == "Numbers that do: 1, 2, 4, 8, 16."
+    with pytest.raises(EdgekdError, match="codes: 32 make the table no smaller: its width is 32"):
+        with_codes(job, folder, "whole", 32)
     out, _ = with_codes(job, folder)
     with pytest.raises(EdgekdError, match="the token table is coded already"):
         with_codes(job, out, "twice")
-    with pytest.raises(EdgekdError, match="is no larger than a codebook of 256"):
+    with pytest.raises(EdgekdError, match="32 wide, would not be smaller in codes"):
         with_codes(job, build_encoder(tmp_path / "small"), "few")
+    other = nn.EmbeddingBag(TOKENS, 32)
+    with pytest.raises(EdgekdError, match="a token table of the kind EmbeddingBag cannot be coded"):
+        STAGES.get("quantize_tokens").model_validate({"source": "x"})._fits(other)  # type: ignore[attr-defined]
 
 
 def test_codes_that_are_missing_are_told(job: Callable[..., Job], tmp_path: Path) -> None:
@@ -212,3 +245,24 @@ def test_codes_that_are_missing_are_told(job: Callable[..., Job], tmp_path: Path
         save_file(left, out / "model.safetensors")
         with pytest.raises(EdgekdError, match="codes of its token table, or their codebooks, are missing"):
             encoder.load_classifier(out)
+
+
+def test_codes_that_are_not_as_many_are_told(job: Callable[..., Job], tmp_path: Path) -> None:
+    out, _ = with_codes(job, large(tmp_path / "source"))
+    config = json.loads((out / "config.json").read_text())
+    (out / "config.json").write_text(json.dumps(config | {"token_codes": 4}))
+    with pytest.raises(EdgekdError, match=r"has 8 codes a token, and its config\.json says 4"):
+        encoder.load_classifier(out)
+
+
+def test_openvino_in_4_bits_asks_nothing_of_codes(job: Callable[..., Job], tmp_path: Path) -> None:
+    pytest.importorskip("nncf")
+    source, _ = with_codes(job, large(tmp_path / "source"))
+    options: dict[str, Any] = {"source": "x", "precision": "int4"}
+    work = job("int4", artifact(source, "torch"))
+    told = STAGES.get("export_openvino").model_validate(options).run(work)
+    # Codes, and codebooks and positions in 8 bits.
+    assert told["bytes_by_type"]["i8"] >= TOKENS * 8
+    with pytest.raises(EdgekdError, match="group_size 32 does not divide") as error:
+        STAGES.get("export_openvino").model_validate(options | {"all_layers": True}).run(job("all", work.source))
+    assert error.value.hint == "Leave all_layers out."
