@@ -66,7 +66,6 @@ def test_layers_have_the_models_names(work: Job) -> None:
 def test_the_layer_that_is_hurt_stays_in_float(work: Job) -> None:
     facts = stage(max_drop=0.0).run(work)
     assert {name for name, _ in facts["ranking"][:2]} == {HURT, READER}
-    assert facts["ranking"][1][1] > 3 * facts["ranking"][2][1]
     floats = facts["float_layers"]
     assert floats == [name for name, _ in facts["ranking"][: len(floats)]] and 0 < len(floats) < len(facts["ranking"])
     graph = onnx.load(str(work.out / "model.onnx")).graph
