@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from edgekd import embedded
 from edgekd.decoding import decoded
 from edgekd.errors import EdgekdError, nearest
+from edgekd.words import CLOSE
 
 if TYPE_CHECKING:
     import numpy as np
@@ -93,16 +94,22 @@ class Matcher:
         self._automaton = _automaton(found) if found else None
 
     def __call__(self, text: str, words: "Sequence[Span]") -> "Matches":
-        """Where entries stand that begin and end with a word, (matches, 4)."""
+        """Where entries stand that begin with a word and end with one, or among the marks that end a sentence after
+        their own ("U.S." in "the U.S.)"), (matches, 4).
+        """
         import numpy as np
 
         starts = {start: number for number, (start, _) in enumerate(words)}
         ends = {end: number for number, (_, end) in enumerate(words)}
+        for number, (start, end) in enumerate(words):
+            if end - start > 1 and not text[start:end].strip(CLOSE):
+                ends.update(dict.fromkeys(range(start + 1, end), number))
+        folded, places = _spaced(_folded(text))
         found: list[tuple[int, int, int, int]] = []
-        for last, (length, values) in self._automaton.iter(_folded(text)) if self._automaton else ():
-            first, end = starts.get(last + 1 - length), ends.get(last + 1)
-            if first is not None and end is not None:
-                found += [(first, end, kind, entry) for kind, entry in values]
+        for last, (length, values) in self._automaton.iter(folded) if self._automaton else ():
+            first, final = starts.get(places[last + 1 - length]), ends.get(places[last] + 1)
+            if first is not None and final is not None:
+                found += [(first, final, kind, entry) for kind, entry in values]
         return np.array(sorted(_outermost(found) if self._longest else found), dtype=np.int64).reshape(-1, 4)
 
 
@@ -147,6 +154,14 @@ def _folded(text: str) -> str:
     )
     # The end of a Greek word is no letter of its own: what follows would change which it is.
     return "".join(" " if character.isspace() else character for character in folded).replace("ς", "σ")
+
+
+def _spaced(folded: str) -> tuple[str, Sequence[int]]:
+    """A text with one space where there are several, and where each of its characters stood."""
+    if "  " not in folded:
+        return folded, range(len(folded))
+    kept = [at for at in range(len(folded)) if folded[at : at + 2] != "  "]
+    return "".join(folded[at] for at in kept), kept
 
 
 def _outermost(matches: "list[tuple[int, int, int, int]]") -> "list[tuple[int, int, int, int]]":

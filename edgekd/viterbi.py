@@ -20,7 +20,8 @@ class Chain:
 
     def best(self, emissions: "Floats") -> "Floats":
         """For each word and tag of emissions (W, Y), the score of the best tags of the row in which the word has this
-        one, less that of the best at all: the largest of a word is 0, and stands where Viterbi's path goes.
+        one, less that of the best at all: the largest of a word is 0, and stands where Viterbi's path goes (of two that
+        are exactly as good, on one or the other).
 
         Max-marginals, by Viterbi's recursion (1967) from both ends. So what is compared, gated and told of a model with
         a CRF has the shape of any other's logits.

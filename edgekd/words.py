@@ -1,7 +1,8 @@
 """A text's words, which are what a tagger labels: the same for training, for scoring, and for text that comes later.
 
-Chinese, Japanese and Korean characters are words of their own. Everything else is cut at white space, and punctuation
-at the ends of what is left is a word apart ("Paris." is two, "U.S.A" and "'s" are one).
+An ideograph is a word of its own, and so is a run of hiragana or of katakana, whose tokens often hold several of them.
+Everything else, Korean too, is cut at white space, and punctuation at the ends of what is left is a word apart
+("Paris." is two, "U.S.A" and "'s" are one).
 """
 
 import re
@@ -9,12 +10,12 @@ from collections.abc import Iterator, Sequence
 
 Span = tuple[int, int]
 
-# Ideographs, kana and hangul, with the punctuation that goes with them.
-_CHARACTER = (
-    "[\u3000-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uff0f\uff1a-\uff20\U00020000-\U0002fa1f]"
-)
-_PART = re.compile(f"{_CHARACTER}|(?:(?!{_CHARACTER})\\S)+")
-_OPEN, _CLOSE = '([{<"“‘«¿¡', '.,;:!?)]}>"”’»…'
+# Ideographs, with the punctuation that goes with them.
+_CHARACTER = "[\u3000-\u303f\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff00-\uff0f\uff1a-\uff20\U00020000-\U0002fa1f]"
+_HIRAGANA, _KATAKANA = "[\u3041-\u309f]", "[\u30a1-\u30fa\u30fc-\u30ff]"
+_APART = f"(?:{_CHARACTER}|{_HIRAGANA}|{_KATAKANA}|[\u30a0\u30fb])"
+_PART = re.compile(f"{_CHARACTER}|{_HIRAGANA}+|{_KATAKANA}+|[\u30a0\u30fb]|(?:(?!{_APART})\\S)+")
+_OPEN, CLOSE = '([{<"“‘«¿¡', '.,;:!?)]}>"”’»…'
 
 
 def spans(text: str) -> list[Span]:
@@ -24,14 +25,14 @@ def spans(text: str) -> list[Span]:
 
 def joined(words: Sequence[str]) -> str:
     """A text of these words: side by side where most are single characters of the kind that is a word, else spaced."""
-    alone = sum(re.fullmatch(_CHARACTER, word) is not None for word in words)
+    alone = sum(re.fullmatch(_APART, word) is not None for word in words)
     return ("" if 2 * alone > len(words) else " ").join(words)
 
 
 def _peeled(part: str, at: int) -> Iterator[Span]:
     # By strip, whose time is the text's length: a regular expression tries each run of dots inside a word again.
     start = len(part) - len(part.lstrip(_OPEN))
-    end = len(part.rstrip(_CLOSE))
+    end = len(part.rstrip(CLOSE))
     if end <= start:  # nothing but punctuation
         yield at, at + len(part)
         return

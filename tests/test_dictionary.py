@@ -24,6 +24,7 @@ from edgekd.kd.gates import Moment
 from edgekd.kd.losses import crf
 from edgekd.kd.losses.crf import Potentials
 from edgekd.kd.objective import Learner
+from edgekd.kd.parts import PARTS, named
 from edgekd.kd.phase import Phase, Terms
 from edgekd.kd.rows import Rows
 from edgekd.predicting import predict
@@ -39,6 +40,7 @@ from tests.test_bundle import serve
 
 KINDS = ("city", "person")
 ENTRIES = (("New York", "city"), ("york", "person"), ("York", "city"), ("北京", "city"), ("北京市", "city"))
+ENTRIES += (("U.S.", "city"),)
 
 
 def found(text: str, longest: bool = False) -> list[tuple[str, str]]:
@@ -54,6 +56,9 @@ def found(text: str, longest: bool = False) -> list[tuple[str, str]]:
         ("In NEW York.", True, [("NEW York", "city")]),
         ("Yorkshire newyork İ york", False, [("york", "city"), ("york", "person")]),
         ("在北京市长", False, [("北京", "city"), ("北京市", "city")]),
+        ("New  York\n\nYork,", True, [("New  York", "city"), ("York", "city"), ("York", "person")]),
+        ("the U.S.)", True, [("U.S.)", "city")]),
+        ('"U.S.", or U.S. of U.S.A', True, [('U.S.",', "city"), ("U.S.", "city")]),
         ("nothing", False, []),
     ],
 )
@@ -167,6 +172,35 @@ def test_the_labels_loss_is_the_chains_likelihood(taggers: dict[str, tagger.Tagg
     torch.testing.assert_close(learner(batch)["loss"], crf.likelihood(chain, tags, mask))
 
 
+@pytest.mark.parametrize("body", ["bert", "distilbert", "lstm"])
+def test_a_taggers_parts_are_known(body: str, taggers: dict[str, tagger.Tagger]) -> None:
+    model = taggers[body]
+    names = [name for name, _ in model.named_parameters()]
+    parts = {of: named(model, names, of) for of in PARTS}
+    assert sum(map(len, parts.values())) == len(names)
+    assert parts["head"] == {name for name in names if name.split(".")[0] in ("dictionary", "classifier", "chain")}
+    assert bool(parts["attention"]) == (body != "lstm") and parts["embeddings"] and parts["feed_forward"]
+
+
+def test_options_of_a_chains_loss_reach_it(taggers: dict[str, tagger.Tagger]) -> None:
+    student, teacher = taggers["lstm"].eval(), taggers["bert"].eval()
+    batch = Rows(encoded([[0, 1, 0, 1]]), np.array([1, 2, 3, 4])).collate([0])
+
+    def soft(**options: Any) -> float:
+        phase = Phase(name="x", terms=Terms(soft=1.0), **options)
+        return float(Learner(student, {"tuned": teacher}, [phase])(batch)["soft"])
+
+    assert soft(soft_loss="posterior") != pytest.approx(soft(soft_loss="posterior", temperature=4.0))
+    assert soft(soft_loss="top_k", best=1) != pytest.approx(soft(soft_loss="top_k", best=5))
+
+
+def test_a_teacher_reads_the_whole_dictionary_where_the_students_is_disturbed() -> None:
+    tokens = encoded([[0, 1, 0, 1]], [[2, 2, 1, 3]])
+    batch = Rows(tokens, np.array([1, 2, 3, 4] * 2), disturbance=Disturbance(0, 0, 1)).collate([0, 1])
+    assert not batch["dictionary"].any()
+    np.testing.assert_array_equal(batch["theirs"]["dictionary"], tokens.pad([0, 1])["dictionary"])
+
+
 @pytest.mark.parametrize("loss", ["posterior", "top_k", "top_wk"])
 def test_the_teachers_weight_falls_to_the_labels(loss: str, taggers: dict[str, tagger.Tagger]) -> None:
     student, teacher = taggers["lstm"].eval(), taggers["bert"].eval()
@@ -181,7 +215,9 @@ def test_the_teachers_weight_falls_to_the_labels(loss: str, taggers: dict[str, t
     torch.testing.assert_close(found[1]["loss"], (found[0]["soft"] + found[2]["hard"]) / 2)
 
 
-def test_what_a_dictionary_cannot_serve_is_said(taggers: dict[str, tagger.Tagger], encoder: Path) -> None:
+def test_what_a_dictionary_cannot_serve_is_said(
+    taggers: dict[str, tagger.Tagger], encoder: Path, tmp_path: Path
+) -> None:
     from edgekd.kd.checks import check
 
     phases = [Phase(name="x", terms=Terms(soft=1.0), soft_loss="posterior")]
@@ -190,6 +226,19 @@ def test_what_a_dictionary_cannot_serve_is_said(taggers: dict[str, tagger.Tagger
     stage = STAGES.get("finetune").model_validate({"model": "x", "dictionary": {"source": "embedded/entities"}})
     with pytest.raises(EdgekdError, match="a dictionary is of no use to this task"):
         stage.check(DataOptions.model_validate({"source": "embedded/acceptability"}))
+    (tmp_path / "empty.tsv").write_text("")
+    made = STAGES.get("finetune").model_validate({"model": "x", "dictionary": {"source": str(tmp_path / "empty.tsv")}})
+    job = Job(
+        None,
+        {},
+        Data(DataOptions.model_validate({"source": "embedded/entities"}), 1),
+        tmp_path,
+        tmp_path,
+        1,
+        lambda *_: None,
+    )
+    with pytest.raises(EdgekdError, match=r"empty.tsv has no entry for a dictionary"):
+        made.run(job)
     with pytest.raises(ValueError, match="anneal goes from the teacher to the labels"):
         Phase(name="x", terms=Terms(soft=1.0), anneal=0.5)
 

@@ -17,6 +17,7 @@ from edgekd.bundle_requirements import Target
 from edgekd.data import Data
 from edgekd.data_options import DataOptions
 from edgekd.errors import EdgekdError
+from edgekd.kd import fitting
 from edgekd.kd.encoder import load_classifier
 from edgekd.kd.objective import Learner
 from edgekd.kd.outputs import Outputs
@@ -29,7 +30,7 @@ from edgekd.recipe import load
 from edgekd.store import Store
 from edgekd.tagging import Entity, Scheme
 from edgekd.task import TASKS
-from edgekd.tokens import encode
+from edgekd.tokens import Encoded, encode
 from tests.conftest import Quiet, build_encoder, tagged, write_bio
 
 BIO = ("O", "B-LOC", "I-LOC", "B-PER", "I-PER")
@@ -57,6 +58,8 @@ def wordpiece(*pieces: str, longest: int = 64) -> Tokenizer:
         ('He said "Paris."', ["He", "said", '"', "Paris", '."']),
         ("in the U.S.A, it's 's :)", ["in", "the", "U.S.A", ",", "it's", "'s", ":)"]),
         ("高勇：男，1977年 MBA。", ["高", "勇", "：", "男", "，", "1977", "年", "MBA", "。"]),
+        ("トヨタ自動車とソニー・ㄱ", ["トヨタ", "自", "動", "車", "と", "ソニー", "・", "ㄱ"]),
+        ("김철수는 서울에 산다.", ["김철수는", "서울에", "산다", "."]),
         ("  \n ", []),
     ],
 )
@@ -67,6 +70,7 @@ def test_a_text_has_words(text: str, expected: list[str]) -> None:
 def test_words_make_a_text() -> None:
     assert words.joined(["New", "York", "."]) == "New York ."
     assert words.joined(["高", "勇", "M", "男"]) == "高勇M男"
+    assert words.joined(["と", "ソ", "ニ", "ー"]) == "とソニー"
 
 
 @pytest.mark.parametrize("prefixes", ["BI", "SBIE"])
@@ -78,6 +82,22 @@ def test_entities_are_those_that_seqeval_counts(prefixes: str) -> None:
     for _ in range(300):
         tags = draw.choices(choice, k=draw.randint(1, 8))
         assert [(entity.kind, entity.first, entity.last) for entity in tagging.entities(tags)] == get_entities(tags)
+
+
+@pytest.mark.parametrize("prefixes", ["BI", "SBIE", "SBME", "UBIL"])
+def test_scores_count_the_entities_of_every_scheme(prefixes: str) -> None:
+    draw = random.Random(0)
+    choice = ["O", *(f"{prefix}-{kind}" for prefix in prefixes for kind in ("PER", "LOC"))]
+    for _ in range(300):
+        true, said = (np.array(draw.choices(range(len(choice)), k=6)) for _ in range(2))
+        there, found = ({tuple(vars(each).values()) for each in told(tags, choice)} for tags in (true, said))
+        values = [TASK.compared(tags, choice, np.array([6])) for tags in (said, true)]
+        assert TASK.metrics["recall"](*values) == pytest.approx(len(there & found) / max(len(there), 1))
+        assert TASK.metrics["precision"](*values) == pytest.approx(len(there & found) / max(len(found), 1))
+
+
+def told(tags: Any, names: list[str]) -> list[Entity]:
+    return list(tagging.entities([names[int(tag)] for tag in tags]))
 
 
 @pytest.mark.parametrize(
@@ -193,6 +213,28 @@ def test_a_word_is_its_first_piece() -> None:
     outputs = np.arange(9 * 5).reshape(9, 5)
     answers = TASK.answers(outputs.astype(float), found, BIO)
     assert answers[:4, 0].tolist() == [5, 15, 20, 35] and answers[4:].tolist() == [[1, 0, 0, 0, 0]] * 3
+
+
+def test_korean_and_japanese_words_have_a_token() -> None:
+    tokenizer = wordpiece("김철수", "##는", "서울", "##에", "トヨ", "##タ", "自", "##と")
+    found = encode(tokenizer, [("김철수는 서울에 トヨタ自",)], words.spans)
+    assert found.places is not None and (found.places[0] >= 0).all() and len(found.places[0]) == 4
+
+
+def test_words_inside_of_tokens_are_told_and_rows_without_one_left_out(encoder: Path) -> None:
+    one, two = np.array([1, -1, 2, -1]), np.array([-1, -1])
+    ids = [np.array([2, 5, 6, 3]), np.array([2, 3])]
+    whole = Encoded(ids, [np.zeros_like(row) for row in ids], [one, two])
+    kept, theirs, targets = fitting._worded(whole, (whole, 0), np.array([4, 5, 6, 7, 8, 9]))
+    assert targets is not None and targets.tolist() == [4, 5, 6, 7]
+    assert theirs is not None and len(kept.ids) == len(theirs[0].ids) == 1
+    # One of four begins inside a token; what comes after the last token was cut off.
+    assert fitting._inside([Rows(kept, targets)]) == [
+        "25.0% of the words begin inside a token, and are answered O: another tokenizer suits better"
+    ]
+    assert fitting._inside([Rows(kept.take([]), None)]) == []
+    with pytest.raises(EdgekdError, match="no text has a word that the tokenizer knows"):
+        fitting._worded(whole.take([1]), None, None)
 
 
 def test_a_space_that_a_piece_holds_is_not_its_word() -> None:

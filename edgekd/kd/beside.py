@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from edgekd.kd.encoder import depth
 from edgekd.kd.layers import Flow
+from edgekd.kd.parts import part
 from edgekd.kd.phase import Phase
 
 _LARGEST = 6.0
@@ -54,14 +55,14 @@ class Beside(nn.Module):
             self.estimators.requires_grad_(phase.uncertainty_loss != "weighted")
 
 
-def rate(name: str, phase: Phase) -> float:
+def rate(name: str, student: Any, phase: Phase) -> float:
     """The learning rate of a learner's parameter, in multiples of the phase's."""
-    match name.split(".")[:2]:
-        case ["beside", "projection"]:
+    match name.split("."):
+        case ["beside", "projection", *_]:
             return phase.projection_rate
-        case ["beside", "estimators"]:
+        case ["beside", "estimators", *_]:
             return phase.estimator_rate
-        case ["student", "classifier" | "dictionary" | "chain"]:
+        case ["student", *own] if part(student, ".".join(own)) == "head":
             return phase.head_rate
     return 1.0
 

@@ -103,6 +103,12 @@ def _check_crossing(phase: Phase, student: Any, teacher: Any) -> None:
         )
     if phase.cross == "modules":
         _check_kin(phase, student, teacher, "cross: modules")
+        if len(chosen) < depth(student):
+            raise EdgekdError(
+                f"phase '{phase.name}': cross: modules holds each student layer to the teacher's layers since the one "
+                f"before, and mapping {phase.mapping} leaves layers out",
+                "Set mapping: uniform.",
+            )
 
 
 def _check_kin(phase: Phase, student: Any, teacher: Any, what: str) -> None:

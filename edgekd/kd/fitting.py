@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from edgekd.tokens import Cut
 
 
+_MOST_INSIDE = 0.01  # of the words
+
+
 @dataclass(frozen=True)
 class Reads:
     """A dictionary as taggers read it while they are trained."""
@@ -109,6 +112,8 @@ def rows(
     taught = None
     if theirs is not None:
         taught = _encoded(texts, theirs[0], (theirs[1],), max_length, cut, matcher), _padding(theirs[1])
+    if tokens.places is not None:
+        tokens, taught, targets = _worded(tokens, taught, targets)
     return Rows(tokens, targets, _padding(student), taught, disturbance=None if reads is None else reads.disturbance)
 
 
@@ -143,7 +148,39 @@ def fit(
     encoder.save(student, job.out)
     (job.out / TRAINING).write_text(json.dumps(history, indent=1) + "\n")
     facts: dict[str, Any] = {"parameters": stored(student)}
-    return {**facts, "doubts": training.doubts} if training.doubts else facts
+    doubts = [*training.doubts, *_inside(rows)]
+    return {**facts, "doubts": doubts} if doubts else facts
+
+
+def _inside(rows: Sequence[Rows]) -> list[str]:
+    """Whether many words begin inside a token, as a tokenizer that joins ideographs has them: none can be labelled."""
+    placed = [places for each in rows for places in each.tokens.places or ()]
+    words = sum(len(places) for places in placed)
+    # After the last word with a token come those that were cut off, which is no fault of the tokenizer.
+    lost = sum(int((places[: int((places >= 0).nonzero()[0].max(initial=-1)) + 1] < 0).sum()) for places in placed)
+    if lost <= _MOST_INSIDE * words:
+        return []
+    return [f"{lost / words:.1%} of the words begin inside a token, and are answered O: another tokenizer suits better"]
+
+
+def _worded(
+    ours: Encoded, theirs: "tuple[Encoded, int] | None", targets: "NDArray[Any] | None"
+) -> "tuple[Encoded, tuple[Encoded, int] | None, NDArray[Any] | None]":
+    """The rows that have a word to learn from: of a text of invisible characters no token is any word's."""
+    import numpy as np
+
+    assert ours.places is not None
+    others = ours.places if theirs is None or theirs[0].places is None else theirs[0].places
+    pairs = zip(ours.places, others, strict=True)
+    kept = [row for row, (one, other) in enumerate(pairs) if ((one >= 0) & (other >= 0)).any()]
+    if not kept:
+        raise EdgekdError("no text has a word that the tokenizer knows", "Name the texts that are to be tagged.")
+    if len(kept) == len(ours.places):
+        return ours, theirs, targets
+    if targets is not None:
+        parts = np.split(targets, np.cumsum([len(row) for row in ours.places])[:-1])
+        targets = np.concatenate([parts[row] for row in kept])
+    return ours.take(kept), None if theirs is None else (theirs[0].take(kept), theirs[1]), targets
 
 
 def _encoded(

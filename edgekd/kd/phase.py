@@ -129,7 +129,9 @@ class Phase(Options):
     )
     contrast_temperature: float = Field(0.1, gt=0, description="Temperature of the contrastive term")
     cross: Literal["attention", "modules"] = Field(
-        "attention", description="Each model runs with the other's attention, or each layer on the other's input"
+        "attention",
+        description="The teacher runs with the student's attention and, where a gate is shut, the student with the "
+        "teacher's; or each one's layers on the other's inputs",
     )
     cross_share: float = Field(
         0.6, ge=0, le=1, description="Share of the student's layers on the teacher's inputs, with cross: modules"

@@ -58,6 +58,7 @@ class Tagger(nn.Module):
 
     def __init__(self, body: Any, kinds: tuple[str, ...], longest: bool) -> None:
         super().__init__()
+        self.base_model_prefix = "body"  # as transformers calls what stands below a head
         self.body, self.config, self.kinds, self.longest = body, body.config, kinds, longest
         self.attends = not isinstance(body, BiLstm)
         self.dictionary = nn.Linear(self.bits, _TOLD, bias=False)

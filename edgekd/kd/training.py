@@ -223,7 +223,7 @@ def _optimizer(learner: Learner, phase: Phase) -> torch.optim.AdamW:
         if not parameter.requires_grad:
             continue
         decay = 0.0 if any(part in name for part in _NO_DECAY) else phase.weight_decay
-        rate = phase.learning_rate * beside.rate(name, phase)
+        rate = phase.learning_rate * beside.rate(name, learner.student, phase)
         groups.setdefault((decay, rate), []).append(parameter)
     listed = [{"params": params, "weight_decay": decay, "lr": rate} for (decay, rate), params in groups.items()]
     return torch.optim.AdamW(listed, lr=phase.learning_rate, fused=True)

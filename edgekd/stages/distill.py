@@ -50,7 +50,7 @@ class Distill(Stage):
 
     accepts: ClassVar[frozenset[str]] = frozenset({"torch"})
     makes: ClassVar[str] = "torch"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     trains: ClassVar[bool] = True
     libraries: ClassVar[tuple[str, ...]] = ("torch", "transformers", "accelerate", "tokenizers")
 

@@ -24,6 +24,7 @@ class FineTune(Stage):
     """
 
     makes: ClassVar[str] = "torch"
+    version: ClassVar[int] = 2
     trains: ClassVar[bool] = True
     libraries: ClassVar[tuple[str, ...]] = ("torch", "transformers", "accelerate", "tokenizers")
 
@@ -69,6 +70,11 @@ class FineTune(Stage):
         if self.dictionary is not None:
             source = self.dictionary.source
             entries = Dictionary(job.data.entities) if source is None else Dictionary.read(source)
+            if not entries.entries:
+                problem = (
+                    f"{source or 'the train split'} has no entry for a dictionary: nothing would be learnt from it"
+                )
+                raise EdgekdError(problem, "Name a file with entries, or leave dictionary out of the step.")
             entries.write(job.out / DICTIONARY)
             reads = Reads(entries, entries.kinds, self.dictionary.longest, disturbance(self.dictionary, job.data))
             form["dictionary"] = (reads.kinds, reads.longest)

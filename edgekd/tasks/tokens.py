@@ -122,8 +122,8 @@ class Tokens(Task):
         return found
 
     def compared(self, values: "NDArray[Any]", labels: Sequence[str], ends: "NDArray[Any]") -> "Tags":
-        """Each row's tags, in a spelling that seqeval knows: it has no M of BMES, which is an I."""
-        spelt = [f"I{name[1:]}" if name.startswith("M-") else name for name in labels]
+        """Each row's tags, in the spelling that seqeval knows, BIOES: what BMES and BILOU say in other letters."""
+        spelt = [_SPELT.get(name[:2], name[:2]) + name[2:] for name in labels]
         return [
             [spelt[int(value)] for value in values[start:end]] for start, end in zip([0, *ends[:-1]], ends, strict=True)
         ]
@@ -192,6 +192,7 @@ def _share(counts: "NDArray[Any]", of: int) -> float:
     return float(right / whole) if whole else 0.0
 
 
+_SPELT = {"M-": "I-", "L-": "E-", "U-": "S-"}
 _SCORES: "Mapping[str, Callable[[NDArray[Any]], float]]" = {
     "f1": lambda counts: float(_f1_of(counts.sum(0))),
     "precision": lambda counts: _share(counts, 1),

@@ -190,6 +190,7 @@ def test_freezing_what_cannot_be_frozen(encoder: Path, fields: dict[str, Any], t
         ({"terms": Terms(relations=1), "relation_layer": 5}, "no layer 5"),
         ({"terms": Terms(cross=1), "mapping": "mean"}, "layers cross one with one"),
         ({"terms": Terms(cross=1), "mapping": "reverse"}, "layers cross one with one"),
+        ({"terms": Terms(cross=1), "cross": "modules", "mapping": "last"}, "leaves layers out"),
         ({"terms": Terms(uncertainty=1), "uncertainty_loss": "weighted"}, "no earlier phase has estimated"),
         ({"terms": Terms(hidden=1), "teacher": "pretrained"}, "learns from the pretrained teacher, and there is none"),
     ],

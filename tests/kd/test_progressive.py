@@ -95,6 +95,15 @@ def test_a_shut_gate_leaves_its_layers_terms_out(encoder: Path) -> None:
         gates = draw(GATED, model.moment, 2)
         assert bool(found["soft"]) == gates.open[3] and found["hard"] > 0
         assert found["open"].item() == pytest.approx(sum(gates.open) / 4)
+    student: Any = model.student
+    torch.nn.init.normal_(student.get_input_embeddings().weight)  # it began with the teacher's
+    opened = [draw(GATED, Moment(step=step, passed=0.1), 2).open[0] for step in range(20)]
+    assert True in opened and False in opened
+    given_at = {}
+    for step, is_open in enumerate(opened):
+        model.moment = Moment(step=step, passed=0.1)
+        given_at[is_open] = model(given)["embedding"].item()
+    assert given_at[False] == 0 < given_at[True]
 
 
 def test_a_shut_module_is_the_teachers(encoder: Path) -> None:

@@ -13,8 +13,9 @@ from edgekd.kd.encoder import load_classifier
 from edgekd.kd.objective import Learner
 from edgekd.kd.phase import Phase, Terms
 from edgekd.kd.rows import Rows
-from edgekd.kd.training import Training
+from edgekd.kd.training import Training, _optimizer
 from edgekd.tokens import Encoded
+from tests.conftest import build_encoder
 
 PHASES = (
     Phase(name="insides", terms=Terms(hidden=1, attention=1, embedding=1), epochs=2, batch_size=8, schedule="constant"),
@@ -196,3 +197,17 @@ def test_a_teacher_whose_modules_run_stays(encoder: Path, tmp_path: Path) -> Non
     made = Learner(copy.deepcopy(teacher), {"tuned": teacher}, phases)
     Training(made, phases, ROWS, 5, tmp_path, quiet, frugal=True).run()
     assert all(parameter.numel() for parameter in teacher.parameters())
+
+
+@pytest.mark.parametrize("kind", ["bert", "distilbert"])
+def test_what_learns_at_a_rate_of_its_own_does(kind: str, tmp_path: Path) -> None:
+    student, teacher = (load_classifier(build_encoder(tmp_path / name, kind)) for name in ("one", "other"))
+    rates = {"learning_rate": 1.0, "projection_rate": 2.0, "estimator_rate": 3.0, "head_rate": 5.0}
+    phase = Phase(name="x", terms=Terms(hidden=1, uncertainty=1), **rates)
+    learner = Learner(student, {"tuned": teacher}, [phase])
+    found = {id(one): group["lr"] for group in _optimizer(learner, phase).param_groups for one in group["params"]}
+    assert len(found) == sum(1 for _ in learner.parameters())
+    for name, parameter in learner.named_parameters():
+        expected = 2.0 if "projection" in name else 3.0 if "estimators" in name else 1.0
+        above = any(part in name for part in ("pooler", "pre_classifier", "student.classifier"))
+        assert found[id(parameter)] == (5.0 if above else expected), name
