@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgekd import __version__, benchmark_model, measure, tuned
+from edgekd import __version__, benchmark_model, measure, own_rows, tuned
 from edgekd.artifact import MANIFEST, Artifact
 from edgekd.board import Board
-from edgekd.data import Data
 from edgekd.decoding import decoded
 from edgekd.device import Device
 from edgekd.errors import EdgekdError
 from edgekd.report import Gate, Timing
+from edgekd.report_files import RECIPE
 from edgekd.runtime import EngineDevice, serving
 from edgekd.task import TASKS
 from edgekd.tokens import Encoded
@@ -54,15 +54,11 @@ def texts(folder: Path, file: Path | None) -> measure.Texts:
             problem = f"{file}: {wrong[0][:40]!r} begins a line of {len(wrong)} texts, the model takes {len(wanted)}"
             raise EdgekdError(problem, "Write one text a line; a tab between two of a pair, and none elsewhere.")
         return found
-    from edgekd.recipe import load
-
     if not (folder / MANIFEST).is_file():
         Artifact.load(folder)  # tells which artifacts lie there
-    recipe = folder.absolute().parent / "recipe.yaml"  # as it ran, beside the links to its steps
-    if not recipe.is_file():
+    if not (folder.absolute().parent / RECIPE).is_file():
         raise EdgekdError(f"{folder} is no step of a run", "Give texts of your own: --texts FILE, one a line.")
-    loaded = load(recipe, ["devices=[]"])  # its data alone: its devices may be named elsewhere
-    return Data(loaded.data, loaded.seed).dev.texts
+    return own_rows.again(folder, Artifact.load(folder, check=False).manifest.data).dev.texts
 
 
 def bench(

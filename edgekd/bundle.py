@@ -10,10 +10,19 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from edgekd import bundle_card, bundle_predict, bundle_requirements, closure, report_files, selftest, signing, temporary
+from edgekd import (
+    bundle_card,
+    bundle_predict,
+    bundle_requirements,
+    closure,
+    own_rows,
+    report_files,
+    selftest,
+    signing,
+    temporary,
+)
 from edgekd.artifact import DICTIONARY, Artifact
 from edgekd.data import Data
-from edgekd.data_options import DataOptions
 from edgekd.errors import EdgekdError
 from edgekd.runtime import RUNTIMES, installed, serving
 from edgekd.store import writable
@@ -67,7 +76,7 @@ def bundle(
         (made / "requirements.txt").write_text(bundle_requirements.requirements(libraries, wheels))
         shutil.copyfile(bundle_predict.__file__, made / "predict.py")
         exact = {timing["precision"] for timing in step["timings"]} == {"fp32"}
-        data = _data(folder.parent)
+        data = own_rows.again(folder, artifact.manifest.data)
         (made / selftest.GOLDEN).write_text(selftest.record(made / "model", _texts(data), exact), encoding="utf-8")
         card = bundle_card.card(title, artifact.manifest, report, step, data, wheels)
         (made / "README.md").write_text(card, encoding="utf-8")
@@ -101,14 +110,6 @@ def _reported(folder: Path, artifact: Artifact) -> tuple[dict[str, Any], Mapping
             f"{folder} is not in {run / report_files.JSON}: it has no measured score", "Run its recipe again."
         )
     return report, step
-
-
-def _data(run: Path) -> Data:
-    """What the run learnt from and was scored on."""
-    import yaml
-
-    resolved = yaml.safe_load((run / "recipe.yaml").read_text(encoding="utf-8"))
-    return Data(DataOptions.model_validate(resolved["data"]), int(resolved["seed"]))
 
 
 def _texts(data: Data) -> list[tuple[str, ...]]:

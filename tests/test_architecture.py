@@ -95,7 +95,7 @@ FLOORS = [
     ["page.render"],
     ["tables", "report_files", "study_picture", "sweep_picture"],
     ["data", "study_files", "sweep_files", "survey", "device_files"],
-    ["new_recipe"],
+    ["new_recipe", "own_rows"],
     ["stage"],
     ["kd.coded"],
     ["kd.loading"],

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from edgekd import bundle, bundle_card, bundle_requirements, closure, new_plugin, selftest
+from edgekd import bench, bundle, bundle_card, bundle_requirements, closure, new_plugin, selftest
 from edgekd.artifact import Artifact
 from edgekd.bundle_requirements import Target
 from edgekd.cli import cli
@@ -156,6 +156,30 @@ def test_bundles_for_other_machines_lie_beside_each_other(ran: Ran, tmp_path: Pa
 def test_what_was_not_measured_is_not_bundled(made: Path, tmp_path: Path) -> None:
     with pytest.raises(EdgekdError, match=r"holds no report\.json"):
         bundle.bundle(made / "model", tmp_path)
+
+
+def test_other_rows_than_the_runs_are_refused(ran: Ran, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = tmp_path / "run"
+    here.mkdir()
+    (here / "onnx_int8").symlink_to((ran.folder / "onnx_int8").resolve())
+    shutil.copyfile(ran.folder / "report.json", here / "report.json")
+    recipe = yaml.safe_load((ran.folder / "recipe.yaml").read_text())
+    rows = Path(shutil.copytree(recipe["data"]["source"], tmp_path / "rows"))
+    recipe["data"]["source"] = rows.name
+    (here / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    monkeypatch.chdir(tmp_path)
+    assert bench.texts(here / "onnx_int8", None) == bench.texts(ran.folder / "onnx_int8", None)
+    changed = next(file for file in sorted(rows.rglob("*")) if file.is_file())
+    changed.write_bytes(changed.read_bytes().replace(b"cat", b"dog"))
+    for read in (
+        lambda: bench.texts(here / "onnx_int8", None),
+        lambda: bundle.bundle(here / "onnx_int8", tmp_path / "out"),
+    ):
+        with pytest.raises(EdgekdError, match=r"^rows is not what .*/?run/onnx_int8 was made from \(sha256 .* then, "):
+            read()
+    shutil.rmtree(rows)
+    with pytest.raises(EdgekdError, match=r"rows, which .* was made from, is not in"):
+        bench.texts(here / "onnx_int8", None)
 
 
 def test_a_runtime_of_another_package_is_not_carried(ran: Ran, tmp_path: Path) -> None:
