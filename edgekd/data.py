@@ -60,6 +60,12 @@ class Split:
         return Split(self.texts[:rows], self.targets[: self.ends[rows - 1]], counts)
 
 
+_DRAWN = (
+    "The row was drawn for dev, and the labels known are those of the others. Add rows with this one, drop it, or give "
+    "a dev split of its own: a folder with train and dev files."
+)
+
+
 class Data:
     """A data set of a recipe. Cheap until rows are asked for; `fingerprint` reads no row of a hub data set."""
 
@@ -99,9 +105,20 @@ class Data:
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
-        """The declared labels, or else those of the source or its train split."""
-        if self.options.labels:
-            return self.options.labels
+        """The declared labels, or else those of the source or its train split.
+
+        Raises EdgekdError where the recipe's metric is not of so many.
+        """
+        found = self.options.labels or self._found
+        if self.metric not in self.task.scores(found):
+            hint = f"Set data.metric: {' or '.join(self.task.scores(found))}."
+            raise EdgekdError(
+                f"{self.metric} is of two labels, and here are {len(found)}", hint, path=("data", "metric")
+            )
+        return found
+
+    @cached_property
+    def _found(self) -> tuple[str, ...]:
         cells = self._tables.train[self.options.label]
         try:
             return self.task.labels(cells, self._tables.names)
@@ -181,23 +198,29 @@ class Data:
     def _split(self, role: str) -> Split:
         import numpy as np
 
-        table = self._tables[role]
+        table, labels = self._tables[role], self.labels
         task, texts, targets = self.task, [], []
         # Numbers stand for labels where the source stores them so, or where declared labels are no numbers themselves.
         declared = self.options.labels
         indexed = bool(self._tables.names) or bool(declared and not any(label.isdecimal() for label in declared))
         for row, value in enumerate(table[self.options.label]):
             try:
-                text, target = task.read(
-                    [table[column][row] for column in self.options.text], value, self.labels, indexed
-                )
+                text, target = task.read([table[column][row] for column in self.options.text], value, labels, indexed)
             except EdgekdError as error:
-                raise error.at(self._tables.place(role, row)) from None
+                drawn = role == "dev" and not declared and self._drawn_dev
+                told = EdgekdError(error.problem, _DRAWN) if drawn and "is none of" in error.problem else error
+                raise told.at(self._tables.place(role, row)) from None
             texts.append(text)
             targets.append(target)
         flat = np.array(list(chain.from_iterable(targets)), np.float32 if task.continuous() else np.int64)
         counts = np.array([len(target) for target in targets]) if task.per_token else None
         return Split(tuple(texts), flat, counts)
+
+    @property
+    def _drawn_dev(self) -> bool:
+        """Whether the dev split is a share of the one file that there is."""
+        local = not embedded.is_embedded(self.options.source) and not self.options.on_hub
+        return local and "dev" not in find(self.options)
 
     @cached_property
     def _tables(self) -> Tables:

@@ -107,7 +107,7 @@ def _loaded(file: Path, shape: tuple[int, int], board: Board) -> "NDArray[np.flo
 
 def score(logits: "NDArray[np.floating[Any]]", data: Data) -> Score:
     """All of the task's metrics on dev; the recipe's own is the value. Raises EdgekdError where that is no number."""
-    found = {name: data.score(name, logits) for name in data.task.metrics}
+    found = {name: data.score(name, logits) for name in data.task.scores(data.labels)}
     value = found.pop(data.metric)
     if not math.isfinite(value):
         raise EdgekdError(

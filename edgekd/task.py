@@ -49,6 +49,10 @@ class Task(ABC):
         Raises EdgekdError where the cells are none.
         """
 
+    def scores(self, labels: Sequence[str]) -> Sequence[str]:
+        """The names of the metrics that mean something where there are these labels."""
+        return tuple(self.metrics)
+
     @abstractmethod
     def read(
         self, cells: Sequence[Any], label: Any, labels: Sequence[str], indexed: bool

@@ -11,6 +11,7 @@ from edgekd import glue
 from edgekd.data import Data
 from edgekd.data_options import DataOptions
 from edgekd.errors import EdgekdError
+from edgekd.measure import score
 from edgekd.tokens import batches
 
 ROWS = [{"sentence": f'row {number}, "quoted" word', "label": "b" if number % 3 else "a"} for number in range(24)]
@@ -233,3 +234,33 @@ def test_a_mistyped_file_is_no_hub_name(tmp_path: Path, monkeypatch: pytest.Monk
     assert not options.on_hub
     with pytest.raises(EdgekdError, match=r"no such file or folder: reviws.csv"):
         Data(options).fingerprint  # noqa: B018
+
+
+def test_a_label_of_rows_drawn_for_dev_alone_is_explained(tmp_path: Path) -> None:
+    file = tmp_path / "rows.csv"
+    rows = [f"text {number},{'ab'[number % 2]}" for number in range(40)]
+    for place in range(40):  # one of them is drawn for dev
+        file.write_text("\n".join(["text,label", *rows[:place], "alone,rare", *rows[place + 1 :]]) + "\n")
+        data = Data(DataOptions.model_validate({"source": str(file), "text": ["text"], "label": "label"}))
+        if "rare" in data.labels:
+            continue
+        with pytest.raises(
+            EdgekdError, match=rf"rows.csv:{place + 2}: label 'rare' is none of a, b\n  The row was drawn for dev"
+        ):
+            data.read()
+        return
+    raise AssertionError("no row is drawn for dev")
+
+
+def test_f1_is_of_two_labels(tmp_path: Path) -> None:
+    file = tmp_path / "rows.csv"
+    file.write_text("text,label\n" + "".join(f"text {number},{'abc'[number % 3]}\n" for number in range(60)))
+    options = {"source": str(file), "text": ["text"], "label": "label"}
+    with pytest.raises(
+        EdgekdError, match=r"f1 is of two labels, and here are 3\n  Set data.metric: accuracy or"
+    ) as caught:
+        Data(DataOptions.model_validate({**options, "metric": "f1"})).read()
+    assert caught.value.path == ("data", "metric")
+    data = Data(DataOptions.model_validate(options))
+    found = score(np.eye(3)[data.dev.targets], data)
+    assert found.value == 1 and set(found.others) == {"matthews_correlation", "macro_f1"}

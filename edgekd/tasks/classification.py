@@ -35,7 +35,7 @@ def _matthews(predicted: "NDArray[Any]", true: "NDArray[Any]") -> float:
 
 
 def _f1(predicted: "NDArray[Any]", true: "NDArray[Any]") -> float:
-    """F1 of the second label, as GLUE means it: "equivalent", "duplicate"."""
+    """F1 of the second of two labels, as GLUE means it: "equivalent", "duplicate"."""
     from sklearn.metrics import f1_score
 
     return float(f1_score(true == 1, predicted == 1, zero_division=0.0))
@@ -99,6 +99,9 @@ class Classification(Task):
                 "Is data.label right? If it is, name the labels in data.labels.",
             )
         return found
+
+    def scores(self, labels: Sequence[str]) -> Sequence[str]:
+        return tuple(name for name in self.metrics if name != "f1" or len(labels) == 2)
 
     def read(
         self, cells: Sequence[Any], label: Any, labels: Sequence[str], indexed: bool
