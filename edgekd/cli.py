@@ -191,7 +191,10 @@ def compare(
     """Compare finished runs, such as runs/before and runs/after, with the first of them, artifact by artifact. Of a
     sweep, its variants are compared.
 
-    Ends with 1 where a run breaks a limit that is set here, has not every artifact, or was refused: a gate for CI.
+    A gate for CI: with a limit (--max-...) it ends with 1 where a run after BASE breaks it, was refused, lacks an
+    artifact of BASE, has no score or p50 to compare with one of BASE's, or where the limit finds nothing to compare at
+    all: no score, size or device's time, of any artifact or of one named by --step. Without a limit it ends with 1 only
+    where a folder holds no run that can be read, or BASE no artifact named by --step.
     """
     from edgekd import compare_files, comparing
     from edgekd.errors import RefusedError
@@ -204,7 +207,7 @@ def compare(
         raise click.UsageError("Name two runs at least, or a sweep.")
     pairs = comparing.compare(runs, steps)
     limits = comparing.Limits(max_drop, max_slower, max_larger)
-    broken = list(comparing.broken(runs, pairs, limits)) if limits != comparing.Limits() else []
+    broken = list(comparing.broken(runs, pairs, limits, steps)) if limits != comparing.Limits() else []
     match form:
         case "md":
             echo(compare_files.markdown(runs, pairs, broken), nl=False)
@@ -212,9 +215,11 @@ def compare(
             echo(compare_files.html(runs, pairs, limits, broken), nl=False)
         case _:
             with Terminal() as terminal:
-                terminal.comparison(pairs)
+                terminal.comparison(runs, pairs)
     if broken:
-        raise RefusedError("; ".join(broken), "Look at what changed, or raise the limit.")
+        raise RefusedError(
+            "; ".join(broken), "Look at what changed, raise the limit, or leave out one that has nothing to hold."
+        )
 
 
 @cli.command()

@@ -38,7 +38,7 @@ def markdown(runs: Sequence[Run], pairs: Sequence[Pair], broken: Sequence[str]) 
     header, rows = table(pairs)
     lines = [f"# {_title(runs)}", "", *[f"**Limit broken**: {what}.\n" for what in broken]]
     lines += [row(header), row(["---"] * len(header)), *map(row, rows), "", _TOLD]
-    if told := notes(pairs):
+    if told := notes(runs, pairs):
         lines += ["", "## Notes", "", *[f"- {note}" for note in told]]
     return "\n".join(map(marked_down, [*lines, ""]))
 
@@ -73,14 +73,15 @@ def html(runs: Sequence[Run], pairs: Sequence[Pair], limits: Limits, broken: Seq
         header=_HEADER,
         table=_cells(pairs),
         told=_TOLD,
-        notes=notes(pairs),
+        notes=notes(runs, pairs),
         pictures=[(title, picture) for title, picture in drawn if picture],
     )
 
 
-def notes(pairs: Sequence[Pair]) -> list[str]:
+def notes(runs: Sequence[Run], pairs: Sequence[Pair]) -> list[str]:
     """What a reader has to know of the comparison, each once a run."""
-    told = [f"{pair.run}: {note}" for pair in pairs for note in pair.notes]
+    told = [f"{run.name} was refused: {run.report.refused}" for run in runs if run.report.refused]
+    told += [f"{pair.run}: {note}" for pair in pairs for note in pair.notes]
     for run in dict.fromkeys(pair.run for pair in pairs):
         doubted = [pair.step for pair in pairs if pair.run == run and any(speed.doubted for speed in pair.speeds)]
         if doubted:

@@ -97,8 +97,11 @@ def compare(runs: Sequence[Run], steps: Sequence[str] = ()) -> list[Pair]:
     return found
 
 
-def broken(runs: Sequence[Run], pairs: Sequence[Pair], limits: Limits) -> Iterator[str]:
-    """What the runs after the first break of the limits, a sentence each; what cannot be told keeps no promise."""
+def broken(runs: Sequence[Run], pairs: Sequence[Pair], limits: Limits, steps: Sequence[str] = ()) -> Iterator[str]:
+    """What the runs after the first break of the limits, a sentence each; what cannot be told keeps no promise.
+
+    Each limit is held by each of `steps`, where some are named, and else by one of the base's artifacts at least.
+    """
     by_run = {run.name: {pair.step: pair for pair in pairs if pair.run == run.name} for run in runs}
     for run in runs[1:]:
         if run.report.refused:
@@ -108,6 +111,21 @@ def broken(runs: Sequence[Run], pairs: Sequence[Pair], limits: Limits) -> Iterat
                 yield f"{run.name} has no artifact '{step}'"
             else:
                 yield from (f"{run.name}, {step}: {what}" for what in _beyond(pair, base, limits))
+        for names in [[step] for step in steps] or [list(by_run[runs[0].name])]:
+            both = [(by_run[run.name][step], by_run[runs[0].name][step]) for step in names if step in by_run[run.name]]
+            if both or not names:  # else each was told to be missing
+                yield from (f"{run.name}: {what}" for what in _unheld(both, limits))
+
+
+def _unheld(both: Sequence[tuple[Pair, Pair]], limits: Limits) -> Iterator[str]:
+    """The limits that no artifact of a run and the base is held to: one that checks nothing is not kept."""
+    names = " or ".join(f"'{pair.step}'" for pair, _ in both) or "anything"
+    if limits.max_drop is not None and not any(base.score for _, base in both):
+        yield f"--max-drop: no score of {names} in both runs"
+    if limits.max_larger is not None and all(pair.growth is None for pair, _ in both):
+        yield f"--max-larger: no size of {names} in both runs"
+    if limits.max_slower is not None and not any(base.speeds for _, base in both):
+        yield f"--max-slower: no device timed {names} in both runs"
 
 
 def _beyond(pair: Pair, base: Pair, limits: Limits) -> Iterator[str]:

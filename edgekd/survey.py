@@ -19,6 +19,12 @@ _PIECES = 1.5  # tokens a word of a text, and three around them
 _LENGTHS = (32, 64, 128, 256, 512)
 _LOOKED_AT, _OTHERS = 500, 0.01  # texts whose letters are counted; their share that English does not have
 
+_HEADLESS = (
+    "Where the files have no header line, give each the same one, or name the columns in a recipe of your own, such as "
+    "data: {source: FOLDER, columns: [origin, label, mark, sentence], text: sentence, quoting: none}. For a task of "
+    "GLUE add its preset, such as preset: cola. edgekd explain data lists all fields."
+)
+
 
 @dataclass(frozen=True)
 class Survey:
@@ -55,6 +61,9 @@ def survey(source: str, text: Sequence[str] = (), label: str = "", task: str = "
             raise EdgekdError(f"{source} has no column '{name}'", nearest(name, table))
     label = label or _label(source, table, text)
     text = tuple(text) or (_text(source, table, label),)
+    if missing := next((name for name in (*text, label) if name not in tables.dev), None):
+        problem = f"dev has no column '{missing:.60}', which train has: the splits' columns, or first lines, differ"
+        raise EdgekdError(problem, _HEADLESS, tables.place("dev", -1))
     cells = [str(cell).strip() for cell in table[label] if not empty(cell)]
     if not cells:
         raise EdgekdError(f"column '{label}' of {source} is empty", "Name another: --label COLUMN.")
@@ -69,7 +78,7 @@ def survey(source: str, text: Sequence[str] = (), label: str = "", task: str = "
     tokens = _tokens(table, text)
     length = next((size for size in _LENGTHS if size >= tokens[int(0.98 * (len(tokens) - 1))]), _LENGTHS[-1])
     foreign = _foreign(table, text)
-    advice = [*gaps, *_texts(tokens, length, foreign)]
+    advice = [*gaps, *_header(label, counts), *_texts(tokens, length, foreign)]
     if task == "classification" and len(counts) < 2:
         problem = f"the only label is '{next(iter(counts))}', in column '{label}' of {source}"
         raise EdgekdError(problem, "A classification needs two; or name another column: --label COLUMN.")
@@ -145,6 +154,14 @@ def _missing(tables: Tables, columns: Sequence[str]) -> Iterator[str]:
                     f"column '{name}' has no value in {len(found)} rows of {role}, the first at {where}: they are left "
                     "out (empty: drop). Fill them in, or let a run stop there (empty: refuse)."
                 )
+
+
+def _header(label: str, counts: Counter[str]) -> Iterator[str]:
+    if label in counts or _measured([label]):
+        yield (
+            f"the label's column is named '{label}', as a row's label might be: if the first line is no header, "
+            "write one above it, or its row is lost."
+        )
 
 
 def _texts(tokens: Sequence[float], length: int, foreign: bool) -> Iterator[str]:

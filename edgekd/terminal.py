@@ -20,7 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from edgekd import compare_files, report_files, study_files, sweep_files, sweep_results
-from edgekd.comparing import Pair
+from edgekd.comparing import Pair, Run
 from edgekd.plain import plain
 from edgekd.report import Report
 from edgekd.study_results import Results
@@ -77,11 +77,11 @@ class Terminal:
         header, rows = sweep_files.table(results)
         self._table(header, rows, {"variant", *header[1:-3], ""})
 
-    def comparison(self, pairs: Sequence[Pair]) -> None:
+    def comparison(self, runs: Sequence[Run], pairs: Sequence[Pair]) -> None:
         """Runs against the first."""
         header, rows = compare_files.table(pairs)
         self._table(header, rows, {"artifact", "device"})
-        for note in compare_files.notes(pairs):
+        for note in compare_files.notes(runs, pairs):
             self.say(note)
 
     def history(self, found: Sequence[tuple[str, Report | None]]) -> None:

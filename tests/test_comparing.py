@@ -117,6 +117,40 @@ def test_emulated_times_are_not_compared_and_keep_no_promise(base: Run) -> None:
     ]
 
 
+def test_a_limit_that_nothing_is_held_to_is_broken(base: Run) -> None:
+    """No score and no time of a real device: a gate that checked nothing is not green."""
+    untold = replace(
+        base.report, steps=tuple(replace(step, score=None, timings=(), model_size=0) for step in base.report.steps)
+    )
+    ours, other = replace(base, report=untold), replace(base, name="other", report=untold)
+    emulating = replace(base, report=emulated(base.report))
+
+    def told(one: Run, steps: list[str], *limits: float | None) -> list[str]:
+        return list(comparing.broken([one, other], comparing.compare([one, other], steps), Limits(*limits), steps))
+
+    assert told(ours, ["onnx_int8"], 0.1, 0.1, 0.1) == [
+        "other: --max-drop: no score of 'onnx_int8' in both runs",
+        "other: --max-larger: no size of 'onnx_int8' in both runs",
+        "other: --max-slower: no device timed 'onnx_int8' in both runs",
+    ]
+    assert told(emulating, ["onnx"], None, 9.0) == ["other: --max-slower: no device timed 'onnx' in both runs"]
+    [said] = told(ours, [], 0.1)
+    assert said.startswith("other: --max-drop: no score of 'teacher' or ") and "'onnx_int8'" in said
+    nothing = replace(base, report=replace(untold, steps=()))
+    assert told(nothing, [], 0.1) == ["other: --max-drop: no score of anything in both runs"]
+
+
+def test_each_named_artifact_is_held_to_a_limit(base: Run) -> None:
+    steps = tuple(replace(step, timings=() if step.step == "onnx" else step.timings) for step in base.report.steps)
+    ours = replace(base, report=replace(base.report, steps=steps))
+    runs, limits = [ours, replace(base, name="other")], Limits(max_slower=9.0)
+    assert list(comparing.broken(runs, comparing.compare(runs), limits)) == []
+    named = ["onnx", "onnx_int8"]
+    assert list(comparing.broken(runs, comparing.compare(runs, named), limits, named)) == [
+        "other: --max-slower: no device timed 'onnx' in both runs"
+    ]
+
+
 def test_answers_are_read_as_they_were_written(ran: Ran, tmp_path: Path) -> None:
     dev = Split((("a",), ("b",)), np.array([0, 1]))
     answers.write(tmp_path, dev, ("no", "yes"), {"one": np.array([[0.5, 1], [2, 3]])})
@@ -143,3 +177,22 @@ def test_the_command(edgekd: Callable[..., tuple[int, str, str]], ran: Ran, tmp_
     assert code == 0 and "<h1>after against small</h1>" in out and "Change of the score" in out
     assert edgekd("compare", ran.folder)[0] == 2
     assert edgekd("compare", ran.folder, tmp_path / "nothing")[0] == 1
+
+
+def test_the_command_is_not_green_without_a_check(
+    edgekd: Callable[..., tuple[int, str, str]], ran: Ran, tmp_path: Path
+) -> None:
+    """Nothing timed fails a limit; a refused run is noted without one, in each form."""
+    other = tmp_path / "after"
+    shutil.copytree(ran.folder, other, symlinks=True)
+    raw = json.loads((other / "report.json").read_text())
+    for step in raw["steps"]:
+        step["timings"] = []
+    raw["refused"] = "'onnx_int8' is too large"
+    (other / "report.json").write_text(json.dumps(raw))
+    code, _, err = edgekd("compare", other, ran.folder, "--step", "onnx_int8", "--max-slower", "0.1")
+    assert code == 1 and "--max-slower: no device timed 'onnx_int8' in both runs" in err
+    for form in ("text", "md"):
+        code, out, _ = edgekd("compare", ran.folder, other, "--format", form)
+        assert code == 0 and "after was refused: 'onnx_int8' is too large" in out
+    assert edgekd("compare", ran.folder, other, "--max-drop", "0.5")[0] == 1

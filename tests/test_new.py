@@ -103,6 +103,27 @@ def test_a_file_with_semicolons(tmp_path: Path) -> None:
     assert (found.text, found.label, found.gaps) == (("review",), "verdict", False)
 
 
+def test_splits_without_a_header_line_are_told(edgekd: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
+    """As CoLA's: each split's first row is taken for a header, and the two are not the same."""
+    folder, out = tmp_path / "cola", tmp_path / "new.yaml"
+    folder.mkdir()
+    for split in ("train", "dev"):
+        rows = "".join(f"gj04\t{row % 2}\t\tThe {row}th sailor of {split} sang.\n" for row in range(60))
+        (folder / f"{split}.tsv").write_text(rows)
+    code, _, err = edgekd("new", "recipe", "--data", folder, "--out", out)
+    assert code == 1 and not out.exists() and "dev.tsv" in err and "bug" not in err
+    assert "dev has no column 'The 0th sailor of train sang.'" in err and "first lines, differ" in err
+    assert "columns: [origin, label, mark, sentence]" in err and "preset: cola" in err
+
+
+def test_a_file_without_a_header_line_is_doubted(tmp_path: Path) -> None:
+    file = tmp_path / "bare.csv"
+    file.write_text("".join(f"the {row}th sailor sang,{'no' if row % 2 else 'yes'}\n" for row in range(60)))
+    assert survey(str(file)).advice[0].startswith("the label's column is named 'yes', as a row's label might be")
+    file.write_text("text,verdict\n" + file.read_text())
+    assert not any("header" in advice for advice in survey(str(file)).advice)
+
+
 @pytest.mark.slow
 def test_a_new_recipe_runs(edgekd: Callable[..., tuple[int, str, str]], encoder: Path, tmp_path: Path) -> None:
     data, out = write_csv(tmp_path / "own.csv", sentences(240, seed=4)), tmp_path / "own.yaml"

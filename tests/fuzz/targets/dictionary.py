@@ -20,6 +20,7 @@ SEEDS = (
     b"New York\tLOC\nnew york times\tORG\nYork\tLOC\nAda  Lovelace\tPER\n\0Ada left New York (New York Times).",
     "北京\tLOC\nİstanbul\tLOC\nΑΣ\tORG\n\0北京 is not İSTANBUL, ΑΣ.".encode(),
     b"a\tLOC\na a\tORG\na a a\tPER\n\0" + b"a " * 50,
+    b"a  b\tLOC\nU.S.\tORG\na.\tPER\n\0In the U.S.) a \t b (a.)?",
 )
 WORDS = (
     "\t",
@@ -86,8 +87,8 @@ def _plainly(dictionary: Dictionary, text: str, spans: list[words.Span], longest
         (first, last, KINDS.index(kind), number)
         for (entry, kind), number in alike.items()
         for first, (start, _) in enumerate(spans)
-        for last, (_, end) in enumerate(spans[first:], first)
-        if folded[start:end] == entry
+        for last, word in enumerate(spans[first:], first)
+        if any(" ".join(folded[start:end].split()) == entry for end in _ends(text, *word))
     }
     if not longest:
         return found
@@ -96,6 +97,12 @@ def _plainly(dictionary: Dictionary, text: str, spans: list[words.Span], longest
         for own in found
         if not any(other[0] <= own[0] and own[1] <= other[1] and other[:2] != own[:2] for other in found)
     }
+
+
+def _ends(text: str, start: int, end: int) -> range:
+    """Where an entry may end with this word: behind it, and behind each of the marks that it is made of."""
+    marks = all(character in words.CLOSE for character in text[start:end])
+    return range(start + 1 if marks else end, end + 1)
 
 
 TARGET = Target("dictionary matcher", check, SEEDS, raw(WORDS), share=5.5)
