@@ -9,6 +9,7 @@ import json
 import os
 import shlex
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path, PurePosixPath
 from typing import Any, TypedDict
@@ -112,7 +113,8 @@ class Artifact:
             raw = json_object(path / MANIFEST)
             canonical(raw).encode()  # half a character has no digest
         except (FileNotFoundError, NotADirectoryError):
-            raise EdgekdError(f"{path} is no artifact: it has no {MANIFEST}", _neighbours(path)) from None
+            hint = _refused(path.parent) + _neighbours(path)
+            raise EdgekdError(f"{path} is no artifact: it has no {MANIFEST}", hint) from None
         except (OSError, ValueError) as error:
             raise corrupt(path, f"{MANIFEST} cannot be read ({error})") from None
         if (found := raw.get("schema")) != SCHEMA:
@@ -179,6 +181,14 @@ def corrupt(path: Path, what: str) -> EdgekdError:
     return EdgekdError(
         f"corrupt artifact {path}: {what}", f"Remove it and run again: rm -r {shlex.quote(os.path.realpath(path))}"
     )
+
+
+def _refused(run: Path) -> str:
+    """What a run says that refused an artifact, and then kept neither it nor what the recipe makes after it."""
+    with suppress(OSError, ValueError):
+        if told := json_object(run / "report.json").get("refused"):
+            return f"The run ended: {told}. See {run / 'report.md'}. "
+    return ""
 
 
 def _neighbours(path: Path) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from pydantic import TypeAdapter
 
-from edgekd import __version__, examining, extras, machine, measure, tuned, tuning, worker
+from edgekd import __version__, examining, extras, machine, measure, tuned, tuning, worker, worth
 from edgekd.artifact import Artifact, canonical
 from edgekd.board import Board
 from edgekd.data import Data
@@ -62,6 +62,7 @@ class Assessed:
     redrawn: "NDArray[Any] | None" = None
     change: tuple[float, float] | None = None
     tuned: tuple[Tuned, ...] = ()
+    doubts: tuple[str, ...] = ()  # of the score
 
 
 def unscored(artifact: Artifact, stage: Stage) -> Assessed:
@@ -92,6 +93,17 @@ class Assessor:
     def __exit__(self, *_: object) -> None:
         for board in self._boards.values():
             board.close()
+
+    def look(self) -> None:
+        """Reach every device but this machine, and let it go again: before hours of training, and not after them.
+
+        Raises EdgekdError for the first that cannot be reached, or is not what its file expects.
+        """
+        for device in self.recipe.devices:
+            if not device.here:
+                self.watcher.say(f"looking at {device.name}")
+                with Board(device, self.watcher.say) as board:
+                    board.fingerprint()
 
     def __call__(self, artifact: Artifact, stage: Stage, source: Assessed | None) -> Assessed:
         import numpy as np
@@ -136,7 +148,16 @@ class Assessor:
                 gates += self._there(tolerance, device, found, logits, source)
         gates += _budgeted(stage.budget, artifact, score, timings)
         return Assessed(
-            artifact, logits, score, timings, tuple(gates), examination, redrawn, change, tuple(best_of.values())
+            artifact,
+            logits,
+            score,
+            timings,
+            tuple(gates),
+            examination,
+            redrawn,
+            change,
+            tuple(best_of.values()),
+            worth.doubts(self._worth(), score),
         )
 
     def _examined(
@@ -154,6 +175,10 @@ class Assessor:
         key = {**basis, "what": "examination", "version": examining.VERSION, "data": self.data.fingerprint}
         kept = self._kept({**key, "metric": self.data.metric}, compute)
         return TypeAdapter(Examination).validate_python(kept["examination"]), np.array(kept["redrawn"])
+
+    def _worth(self) -> dict[str, Any]:
+        key = {"what": "worth", "version": worth.VERSION, "data": self.data.fingerprint, "metric": self.data.metric}
+        return self._kept(key, lambda: worth.worth(self.data))  # type: ignore[no-any-return]
 
     def _tuned(self, artifact: Artifact, device: Device, basis: Mapping[str, Any]) -> Tuned:
         """The settings that are best on a device, which stay beside the artifact for whoever serves it."""

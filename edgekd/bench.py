@@ -140,8 +140,9 @@ def _answers(
         return facts, ()
     ours, _ = measure.outputs(artifact, asked, here, progress)
     task, limit = TASKS.get(artifact.manifest.task)(), board.device.run.min_agreement
-    same = task.agreement(theirs, ours)
-    return facts, (Gate(f"share of {len(theirs)} answers as on this machine", same, limit, same >= limit),)
+    same, off = task.agreement(theirs, ours), abs(theirs - ours).max()
+    told = f"share of {len(theirs)} answers as on this machine, where an output differs by {off:.2g} at most,"
+    return facts, (Gate(told, same, limit, same >= limit),)
 
 
 def _sample(artifact: Artifact, rows: measure.Texts, shape: Shape, most: int) -> measure.Sample:

@@ -1,15 +1,15 @@
 """A bundle's README.md: a model card in the Hugging Face form, from what a run's report says of the artifact."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from edgekd import report_rows
-from edgekd.artifact import Manifest
+from edgekd.artifact import DICTIONARY, Manifest
 from edgekd.bundle_requirements import Target
 from edgekd.data import Data
 from edgekd.plain import marked_down
-from edgekd.report import Timing
+from edgekd.report import StepReport, Timing
 from edgekd.task import TASKS
 
 _USE = """
@@ -21,7 +21,11 @@ For {target}: `edgekd bundle --platform --python` makes it for others.
 python{version} -m venv .venv && .venv/bin/pip install --no-deps --require-hashes -r requirements.txt
 .venv/bin/python predict.py --selftest
 .venv/bin/python predict.py "A sentence."
-```
+{other}```
+"""
+_OTHER = """\
+# With another dictionary, an entry, a tab and its type a line, instead of the model's own:
+.venv/bin/python predict.py --dictionary FILE "A sentence."
 """
 
 
@@ -61,16 +65,18 @@ def card(
         "## Scores",
         f"On the {score['rows']} rows of the development split, each by the runtime that serves the artifact:",
         _scores(report, step),
+        *_told(_of_scores(report, step)),
         "## Latency",
         "Of single inferences on rows of the development split at their real lengths, without the tokenizer.",
         _latencies(step["timings"]),
-        *_doubts(report, step),
+        *_told(_of_latencies(report, step)),
         "## Data",
         f"Trained on {said}: {marked_down(_counts(rows))}",
     ]
     if manifest.offline:
         parts.append(_stand_in(report["overrides"]))
-    return "\n\n".join(parts) + "\n" + _USE.format(target=target, version=target.version)
+    other = _OTHER if DICTIONARY in manifest.files else ""
+    return "\n\n".join(parts) + "\n" + _USE.format(target=target, version=target.version, other=other)
 
 
 def _counts(rows: Data) -> str:
@@ -94,11 +100,27 @@ def _stand_in(overrides: Sequence[str]) -> str:
     )
 
 
-def _doubts(report: Mapping[str, Any], step: Mapping[str, Any]) -> list[str]:
-    """A line for each latency that is not to be quoted without reading it."""
-    timings = next(entry.timings for entry in report_rows.from_json(report).steps if entry.step == step["step"])
-    lines = [marked_down(f"- {_place(timing)}: {'; '.join(timing.doubts)}") for timing in timings if timing.doubts]
+def _typed(report: Mapping[str, Any]) -> dict[str, StepReport]:
+    return {entry.step: entry for entry in report_rows.from_json(report).steps}
+
+
+def _told(doubts: Iterable[str]) -> list[str]:
+    lines = [marked_down(f"- {doubt}") for doubt in doubts]
     return ["Before quoting one:", "\n".join(lines)] if lines else []
+
+
+def _of_scores(report: Mapping[str, Any], step: Mapping[str, Any]) -> Iterator[str]:
+    """What is doubted of the artifact and of all that it was made from, but for their times."""
+    found = _typed(report)
+    for entry in (found[each["step"]] for each in _line(report, step)):
+        timed = {f"{timing.device}: {doubt}" for timing in entry.timings for doubt in timing.doubts}
+        yield from (f"{entry.step}: {doubt}" for doubt in entry.doubts if doubt not in timed)
+
+
+def _of_latencies(report: Mapping[str, Any], step: Mapping[str, Any]) -> Iterator[str]:
+    """Those latencies of the artifact that are not to be quoted without reading what is doubted of them."""
+    timings = _typed(report)[step["step"]].timings
+    yield from (f"{_place(timing)}: {'; '.join(timing.doubts)}" for timing in timings if timing.doubts)
 
 
 def _place(timing: Timing) -> str:
@@ -106,15 +128,20 @@ def _place(timing: Timing) -> str:
 
 
 def _scores(report: Mapping[str, Any], step: Mapping[str, Any]) -> str:
-    """The artifact and all that it was made from, back to the first."""
-    by_id = {entry["step"]: entry for entry in report["steps"]}
     lines = ["| artifact | format | score |", "|---|---|---|"]
-    entry: Mapping[str, Any] | None = step
-    while entry is not None:
+    for entry in _line(report, step):
         score = entry["score"]
         lines.append(f"| {entry['step']} | {entry['format']} | {score['metric']} {score['value']:.4f} |")
-        entry = by_id.get(entry["source"] or "")
     return "\n".join(map(marked_down, lines))
+
+
+def _line(report: Mapping[str, Any], step: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The artifact and all that it was made from, back to the first."""
+    by_id = {entry["step"]: entry for entry in report["steps"]}
+    entry: Mapping[str, Any] | None = step
+    while entry is not None:
+        yield entry
+        entry = by_id.get(entry["source"] or "")
 
 
 def _latencies(timings: Sequence[Mapping[str, Any]]) -> str:

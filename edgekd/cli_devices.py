@@ -138,7 +138,8 @@ def bench(
             if not gate.passed:
                 raise EdgekdError(
                     f"{entry.artifact}: {gate.name} is {gate.value:.3g}, the limit is {gate.limit:.3g}",
-                    "This runtime computes something else there: do not serve this file on it.",
+                    "Where outputs differ much, this runtime computes something else there: do not serve this file on "
+                    "it. Where they differ little, answers near a tie have changed: ask of more texts (--texts).",
                 )
     # Last: what another program does may fail, and takes nothing of the rest away.
     opinions = benching.second_opinion(device, artifacts)

@@ -89,6 +89,9 @@ def attempt(
         links.clear()
 
     with Assessor(recipe, data, store, watcher, time_again) as assess:
+        if any(type(item.step.stage).trains and not item.cached for item in planned):
+            with placed(recipe):
+                assess.look()
         for number, item in enumerate(planned, start=1):
             step = item.step
             watcher.say(f"[{number}/{len(planned)}] {step.id} ({step.stage.name()})")
@@ -162,6 +165,8 @@ def _make(
 
     def fill(out: Path) -> Artifact:
         scratch = store.scratch(item.key)
+        if any(scratch.iterdir()):
+            watcher.say("  going on from what a stopped run left")
         job = Job(source, sources, data, out, scratch, int(item.parts["seed"]), watcher.progress, track)
         if lacks := extras.lacking(stage.needs()):
             python = extras.environment(lacks, watcher.say, watcher.progress)
@@ -213,6 +218,7 @@ def _report(item: Planned, made: _Made, found: Assessed) -> StepReport:
         gates=found.gates,
         doubts=(
             *made.artifact.manifest.facts.get("doubts", ()),
+            *found.doubts,
             *(f"{timing.device}: {doubt}" for timing in found.timings for doubt in timing.doubts),
         ),
         facts=made.artifact.manifest.facts,

@@ -42,8 +42,9 @@ class Model:
         return self.artifact.manifest.labels
 
     def predict(self, texts: Sequence[str | Sequence[str]]) -> list[dict[str, Any]]:
-        """One answer a text, in order: {"label", "scores"}, or {"value"} of a regression. A text is a string, or the
-        two of a pair.
+        """One answer a text, in order: {"label", "scores"}, or {"value"} of a regression; and {"cut": True} where the
+        text is longer than the model reads, and the answer is for its beginning. A text is a string, or the two of a
+        pair.
 
         Raises EdgekdError where a text has the wrong number of sentences or is none, for one string instead of a list
         of them, and after `close`.
@@ -65,12 +66,15 @@ class Model:
                     f"{len(text)} sentence{'s' * (len(text) != 1)} given, the model takes {len(manifest.text)}",
                     f"Give {' and '.join(manifest.text)}.",
                 )
-            logits = self._reader.run(self._executable, self._reader.encode([text]))
+            tokens = self._reader.encode([text])
+            logits = self._reader.run(self._executable, tokens)
             if not np.isfinite(logits).all():
                 raise EdgekdError(
                     "the model answers with what is no finite number", "Make it again: edgekd run RECIPE."
                 )
-            yield self._reader.task.decode(logits, manifest.labels, [text])[0]
+            answer = self._reader.task.decode(logits, manifest.labels, [text])[0]
+            cut = tokens.cut and tokens.cut[0] and isinstance(answer, dict)
+            yield {**answer, "cut": True} if cut else answer
 
     def close(self) -> None:
         self._engine.close()

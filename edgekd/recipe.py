@@ -98,8 +98,8 @@ class Variants:
         if wanted and not self._overrides:
             raise EdgekdError(
                 f"the hub at {hub.endpoint()} does not answer, and this recipe needs {', '.join(wanted)}",
-                "Connect, name local files (--set data.source=... --set steps.ID.model=...), or add an 'offline:' "
-                "block.",
+                "No file or folder here has such a name either. Connect, name local files (--set data.source=... "
+                "--set steps.ID.model=...), or add an 'offline:' block.",
                 str(path),
             )
         # A setting goes over an override; what it replaces did not apply.

@@ -89,6 +89,13 @@ class Task(ABC):
     def decode(self, logits: "Floats", labels: Sequence[str], texts: Sequence[Sequence[str]] = ()) -> list[Any]:
         """(positions, outputs) logits -> one JSON-able answer a row; `texts` are the rows', for tasks with `words`."""
 
+    def blind(self, targets: "NDArray[Any]", labels: Sequence[str]) -> "Mapping[str, Floats]":
+        """Answers that know nothing of a row, by name: the outputs (outputs,) of each. `targets` are those of train.
+
+        A model that scores no more than the best of them has learnt nothing.
+        """
+        return {}
+
     @abstractmethod
     def agreement(self, ours: "Floats", theirs: "Floats") -> float:
         """Share of positions, in [0, 1], at which two sets of (positions, outputs) logits give the same answer."""

@@ -111,7 +111,7 @@ class Terminal:
         shown = [[row[number] for number in chosen] for row in rows]
         self._table([header[number] for number in chosen], shown, {"step", "device", "gates"})
         if doubts := sum(len(step.doubts) for step in report.steps):
-            self.say(f"Read {doubts} doubt{'s' * (doubts != 1)} before quoting a latency: {report_files.MARKDOWN}")
+            self.say(f"Read {doubts} doubt{'s' * (doubts != 1)} before quoting a figure: {report_files.MARKDOWN}")
 
     def show(self, folder: Path) -> None:
         """Where the report lies."""

@@ -28,7 +28,7 @@ class Encoded:
 
     `places`, for tasks with an answer a word: the token with which each word of a row begins, -1 where there is none
     (the row was cut before it). `matches`, for models that read a dictionary of so many `kinds`: where its entries
-    stand in each row.
+    stand in each row. `cut`: whether a row is longer than the tokenizer gives.
     """
 
     ids: "list[NDArray[np.int64]]"
@@ -36,6 +36,7 @@ class Encoded:
     places: "list[NDArray[np.int64]] | None" = None
     matches: "list[Matches] | None" = None
     kinds: int = 0
+    cut: "list[bool] | None" = None
 
     @property
     def lengths(self) -> "NDArray[np.int64]":
@@ -68,7 +69,9 @@ class Encoded:
         def some(each: Any) -> Any:
             return None if each is None else [each[row] for row in rows]
 
-        return Encoded(some(self.ids), some(self.types), some(self.places), some(self.matches), self.kinds)
+        return Encoded(
+            some(self.ids), some(self.types), some(self.places), some(self.matches), self.kinds, some(self.cut)
+        )
 
 
 def pad_rows(ids: Any, types: Any, rows: Sequence[int], pad_id: int = 0) -> "dict[str, NDArray[np.int64]]":
@@ -142,6 +145,8 @@ def encode(
         [np.array(row, dtype=np.int64) for row in places] if places else None,
         matches,
         len(matcher.kinds) if matcher else 0,
+        # Asked of the longest alone: what was cut off is copied to be told.
+        [len(row) == most and bool(row.overflowing) for row in rows],
     )
 
 

@@ -110,6 +110,7 @@ FLOORS = [
         "kd.method",
         "kd.objective",
         "kd.checks",
+        "kd.idle",
         "kd.graph",
         "kd.neighbours",
         "kd.masked_lm",
@@ -124,7 +125,7 @@ FLOORS = [
     ["quantizing"],
     ["stages.*", "worker", "apart", "board"],
     ["steps"],
-    ["measure", "examining", "answers", "recipe", "benchmark_model"],
+    ["measure", "examining", "worth", "answers", "recipe", "benchmark_model"],
     ["study_axes", "tuning"],
     ["study", "sweep"],
     [

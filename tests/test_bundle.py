@@ -117,6 +117,23 @@ def test_its_card_states_what_was_measured(made: Path, ran: Ran, corpus: Path) -
     assert "quick" in text and f"{1e3 * step['timings'][0]['latency']['p50']['value']:.2f}" in text
 
 
+def test_its_card_states_doubts_of_scores(ran: Ran) -> None:
+    """Those of what it was made from too; not the times of others."""
+    report = ran.json
+    by_id = {step["step"]: step for step in report["steps"]}
+    by_id["student"]["doubts"] = ["quick: drift", "its accuracy is no better than that of always 'no'"]
+    by_id["student"]["timings"] = []
+    by_id["teacher"]["doubts"] += ["3 of dev's 40 rows are in train too, word for word"]
+    found = list(bundle_card._of_scores(report, by_id["onnx_int8"]))
+    assert found == [
+        "student: quick: drift",  # as no timing has it
+        "student: its accuracy is no better than that of always 'no'",
+        "teacher: 3 of dev's 40 rows are in train too, word for word",
+    ]
+    assert list(bundle_card._of_scores(report, by_id["teacher"])) == found[2:]
+    assert bundle_card._told(found)[1].count("\n- ") == 2 and bundle_card._told([]) == []
+
+
 def test_its_requirements_are_complete_and_by_digest(made: Path) -> None:
     lines = (made / "requirements.txt").read_text().splitlines()[1:]
     names = {line.partition("==")[0].lower() for line in lines}

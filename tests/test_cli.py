@@ -22,7 +22,7 @@ def standard_input(text: str) -> io.TextIOWrapper:
 def test_run_and_plan(edgekd: Callable[..., tuple[int, str, str]], ran: Ran) -> None:
     code, out, _ = edgekd("run", ran.recipe, "--runs", ran.runs)
     doubts = sum(len(step["doubts"]) for step in ran.json["steps"])
-    assert doubts and f"Read {doubts} doubts before quoting a latency: report.md" in out
+    assert doubts and f"Read {doubts} doubts before quoting a figure: report.md" in out
     assert code == 0 and "onnx_int8" in out and "matthews_correlation" in out and "report.md" in out
     assert "\x1b" not in out and "━" not in out  # not a terminal: no colours, no bars
     code, out, _ = edgekd("plan", ran.recipe, "--runs", ran.runs)

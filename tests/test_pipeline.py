@@ -117,7 +117,11 @@ def test_an_artifact_that_fails_a_gate_is_refused(ran: Ran, tmp_path: Path) -> N
         pipeline.run(recipe, ran.store, runs, Quiet())
     assert not (runs / "small" / "onnx").exists() and (runs / "small" / "student").exists()
     assert "**Refused.**" in (runs / "small" / "report.md").read_text()
-    assert not (runs / "small" / "onnx_int8").exists()
+    for name in ("onnx", "onnx_int8"):
+        with pytest.raises(EdgekdError, match="is no artifact") as told:
+            Artifact.load(runs / "small" / name)
+        assert told.value.hint.startswith("The run ended: 'onnx' is refused: largest difference")
+        assert f"See {runs / 'small' / 'report.md'}. Artifacts there: " in told.value.hint
 
 
 def test_what_an_earlier_run_left_is_not_taken_for_this_ones(ran: Ran, tmp_path: Path) -> None:
@@ -128,6 +132,14 @@ def test_what_an_earlier_run_left_is_not_taken_for_this_ones(ran: Ran, tmp_path:
         pipeline.run(load(ran.recipe, ["onnx.max_difference=1e-12"]), ran.store, runs, Quiet())
     left = {link.name for link in (runs / "small").glob("*") if link.is_symlink()}
     assert left == {"teacher", "student"}
+
+
+def test_a_run_that_goes_on_says_so(ran: Ran, tmp_path: Path) -> None:
+    recipe, watcher = load(ran.recipe, ["onnx_int8.per_channel=false", "onnx_int8.max_drop=1"]), Quiet()
+    (ran.store.scratch(plan(recipe, ran.store, ran.runs)[-1].key) / "checkpoint").touch()
+    pipeline.run(recipe, ran.store, tmp_path, watcher)
+    told = [line for line in watcher.lines if "stopped run left" in line]
+    assert len(told) == 1 and watcher.lines.index(told[0]) == watcher.lines.index("[4/4] onnx_int8 (quantize_onnx)") + 1
 
 
 def test_timings_are_taken_again_when_asked_for(ran: Ran, tmp_path: Path) -> None:

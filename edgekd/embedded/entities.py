@@ -3,14 +3,14 @@
 A name tells nothing of its type: all are made of the same syllables, and which type one has is drawn. Half of the
 sentences tell it by their words ("moved to ..."), the other half would take any type. Every second entity of the
 validation split is one that training never shows, so what those sentences say of it is only to be had from a
-dictionary: `dictionary` lists all names with their types.
+dictionary: `dictionary` lists all names with their types. No sentence of it is one of training's.
 """
 
 import random
 from itertools import product
 from typing import Any
 
-VERSION = 1  # bump when the produced rows change
+VERSION = 2  # bump when the produced rows change
 
 TYPES = ("person", "place", "company", "product")
 DEFAULTS = {"task": "tokens", "text": ("words",), "label": "tags", "metric": "f1"}
@@ -34,6 +34,7 @@ _OPEN = (
     "what do you think of {} ?",
 )
 _EMPTY = ("nothing happened today .", "it rained for hours .", "we had lunch at noon .", "that was a long week .")
+_OTHER_EMPTY = ("nobody came .", "we waited there until noon .", "it was a week of rain .", "lunch happened late .")
 
 
 def generate(seed: int = 42) -> dict[str, list[dict[str, Any]]]:
@@ -41,8 +42,15 @@ def generate(seed: int = 42) -> dict[str, list[dict[str, Any]]]:
     draw = random.Random(seed)
     names = dictionary()
     known, unseen = names[: 2 * NAMES // 3], names[2 * NAMES // 3 :]
-    train = [_row(draw, known, known) for _ in range(TRAIN_ROWS)]
-    return {"train": train, "validation": [_row(draw, known, unseen) for _ in range(VALIDATION_ROWS)]}
+    train = [_row(draw, (known, known), _EMPTY) for _ in range(TRAIN_ROWS)]
+    seen = {tuple(row["words"]) for row in train}
+    rows = []
+    for _ in range(VALIDATION_ROWS):
+        row = _row(draw, (known, unseen), _OTHER_EMPTY)
+        while tuple(row["words"]) in seen:  # then its names are known ones: those of the next too, or more were unseen
+            row = _row(draw, (known, known), _OTHER_EMPTY)
+        rows.append(row)
+    return {"train": train, "validation": rows}
 
 
 def dictionary() -> list[tuple[str, str]]:
@@ -57,11 +65,11 @@ def dictionary() -> list[tuple[str, str]]:
     return [(name, TYPES[number % len(TYPES)]) for number, name in enumerate(found)]
 
 
-def _row(draw: random.Random, known: list[tuple[str, str]], other: list[tuple[str, str]]) -> dict[str, Any]:
+def _row(draw: random.Random, names: tuple[list[tuple[str, str]], ...], empty: tuple[str, ...]) -> dict[str, Any]:
     if draw.random() < 0.1:
-        words = draw.choice(_EMPTY).split()
+        words = draw.choice(empty).split()
         return {"words": words, "tags": ["O"] * len(words)}
-    name, kind = draw.choice(draw.choice((known, other)))
+    name, kind = draw.choice(draw.choice(names))
     template = draw.choice(_OPEN if draw.random() < 0.5 else _TELLING[kind])
     found: dict[str, list[str]] = {"words": [], "tags": []}
     for word in template.split():
@@ -72,5 +80,5 @@ def _row(draw: random.Random, known: list[tuple[str, str]], other: list[tuple[st
         parts = name.split()
         found["words"] += parts
         found["tags"] += [f"B-{kind}", *[f"I-{kind}"] * (len(parts) - 1)]
-        name, kind = draw.choice(draw.choice((known, other)))
+        name, kind = draw.choice(draw.choice(names))
     return found

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 
 _MOST_INSIDE = 0.01  # of the words
+_MOST_CUT = 0.01  # of the texts
 
 
 @dataclass(frozen=True)
@@ -148,8 +149,16 @@ def fit(
     encoder.save(student, job.out)
     (job.out / TRAINING).write_text(json.dumps(history, indent=1) + "\n")
     facts: dict[str, Any] = {"parameters": stored(student)}
-    doubts = [*training.doubts, *_inside(rows)]
+    doubts = [*training.doubts, *_inside(rows), *_cut(rows)]
     return {**facts, "doubts": doubts} if doubts else facts
+
+
+def _cut(rows: Sequence[Rows]) -> list[str]:
+    """Whether many texts with labels are longer than was read of them: what decides may stand behind."""
+    cut = [each for labelled in rows if labelled.targets is not None for each in labelled.tokens.cut or ()]
+    if sum(cut) <= _MOST_CUT * len(cut):
+        return []
+    return [f"{sum(cut):,} of {len(cut):,} texts to learn from are longer than max_length, and were cut there"]
 
 
 def _inside(rows: Sequence[Rows]) -> list[str]:

@@ -32,7 +32,7 @@ def sentences(report: Report) -> Iterator[str]:
     for device in dict.fromkeys(timing.device for timing in _timings(report) if timing.latency.emulated):
         yield f"{device} is emulated hardware: what it answers counts, its times say nothing and are not shown."
     if doubts := sum(len(step.doubts) for step in report.steps):
-        yield f"Read {_count(doubts, 'doubt')} below before quoting a latency."
+        yield f"Read {_count(doubts, 'doubt')} below before quoting a figure."
 
 
 def figures(report: Report, rows: Sequence[Row]) -> list[Figure]:

@@ -139,6 +139,7 @@ class Distill(Stage):
         from edgekd.kd import encoder
         from edgekd.kd.checks import check
         from edgekd.kd.fitting import fit, head, same_as_pretrained, save_tokenizer
+        from edgekd.kd.idle import idle
         from edgekd.kd.method import METHODS
         from edgekd.kd.objective import Learner
         from edgekd.kd.student import recurrent, shaped
@@ -178,6 +179,7 @@ class Distill(Stage):
             self.checkpoint_s,
             self.teacher_cache_gb,
         )
+        doubts += [told for phase in phases for told in idle(phase, self.phases.get(phase.name, {}))]
         doubts += facts.get("doubts", [])
         return {**facts, **told, "doubts": doubts, "phases": [phase.model_dump(mode="json") for phase in phases]}
 

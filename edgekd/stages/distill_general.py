@@ -79,6 +79,7 @@ class DistillGeneral(Stage):
         from edgekd.kd import encoder
         from edgekd.kd.checks import check
         from edgekd.kd.fitting import fit, rows, same_as_pretrained, save_tokenizer
+        from edgekd.kd.idle import idle
         from edgekd.kd.objective import Learner
         from edgekd.kd.student import shaped
 
@@ -89,10 +90,11 @@ class DistillGeneral(Stage):
         save_tokenizer(start, job.out)
         student = encoder.load_classifier(start) if isinstance(self.student, str) else shaped(teacher, self.student)
         phase = self.schedule()
-        check(student, {"pretrained": teacher}, [phase])
+        doubts = [*check(student, {"pretrained": teacher}, [phase]), *idle(phase, self.phase)]
         same_as_pretrained(job.out / TOKENIZER, folder, [phase])
         texts = [(line,) for line in lines(Path(self.corpus))[: self.rows]]
         learning = [rows(texts, None, job.out, self.max_length, student, teachers=[teacher])]
         learner = Learner(student, {"pretrained": teacher}, [phase])
         facts = fit(learner, [phase], learning, job, self.precision, self.checkpoint_s, self.teacher_cache_gb)
-        return {**facts, "rows": len(texts), "phases": [phase.model_dump(mode="json")]}
+        doubts += facts.get("doubts", [])
+        return {**facts, "rows": len(texts), "doubts": doubts, "phases": [phase.model_dump(mode="json")]}

@@ -174,7 +174,8 @@ def test_a_device_that_answers_otherwise_fails_the_bench(ran: Ran, tmp_path: Pat
     (tmp_path / "devices" / "wrong.yaml").write_text(QUICK.replace("quick", f"wrong\nprovider: {provider}"))
     done = call("bench", "wrong", str(ran.folder / "onnx_int8"))
     assert done.exit_code == 1 and isinstance(done.exception, EdgekdError), done.output
-    assert "answers as on this machine is" in done.exception.problem and "0.98" in done.exception.problem
+    problem = done.exception.problem
+    assert "answers as on this machine, where an output differs by" in problem and problem.endswith("limit is 0.98")
 
 
 def test_what_is_no_number_on_the_device_is_told(ran: Ran, tmp_path: Path) -> None:
