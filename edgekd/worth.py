@@ -15,23 +15,24 @@ _MANY = 0.01  # of dev's rows
 
 def worth(data: Data) -> dict[str, Any]:
     """`seen`: how many of dev's rows have the very texts of one of train. `blind` and `answer`: the best score that one
-    answer to all of dev has, and which; -inf and "" of a task that has none.
+    answer to all of dev has, and which; None and "" of a task that has none.
     """
     import numpy as np
 
-    train, best = set(data.train.texts), (-math.inf, "")
+    train, scores = set(data.train.texts), dict[str, float]()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a correlation with a constant is told to be no number
         for answer, outputs in data.task.blind(data.train.targets, data.labels).items():
             score = data.score(data.metric, np.tile(outputs, (len(data.dev.targets), 1)))
-            best = max(best, (score if math.isfinite(score) else 0.0, answer))
-    return {"seen": sum(texts in train for texts in data.dev.texts), "blind": best[0], "answer": best[1]}
+            scores[answer] = score if math.isfinite(score) else 0.0
+    answer = max(scores, key=lambda name: scores[name], default="")
+    return {"seen": sum(texts in train for texts in data.dev.texts), "blind": scores.get(answer), "answer": answer}
 
 
 def doubts(found: dict[str, Any], score: Score) -> tuple[str, ...]:
     """What a reader of a score has to know of it."""
     told = []
-    if score.value <= found["blind"]:
+    if found["blind"] is not None and score.value <= found["blind"]:
         one = f"that of {found['answer']}, {found['blind']:.4f}"
         told.append(f"its {score.metric}, {score.value:.4f}, is no better than {one}")
     if found["seen"] > _MANY * score.rows:

@@ -15,6 +15,8 @@ from edgekd.kd.rows import Rows
 from edgekd.predicting import Model
 from edgekd.recipe import load
 from edgekd.report import Score
+from edgekd.task import Task
+from edgekd.tasks.classification import Classification
 from edgekd.tokens import encode, load_tokenizer
 from tests.conftest import Quiet, Ran, tagged, write_bio
 
@@ -36,7 +38,7 @@ def test_the_best_of_labels(tmp_path: Path, metric: str, blind: float) -> None:
     folder = labelled(tmp_path, train=["no", "yes"] * 4, dev=["no"] * 7 + ["yes"] * 3)
     found = worth.worth(data(folder, metric=metric))
     assert found["blind"] == pytest.approx(blind) and found["seen"] == 0
-    assert found["answer"] == ("always 'no'" if blind else "always 'yes'")
+    assert found["answer"] == "always 'no'"
 
 
 def test_a_number_and_its_mean(tmp_path: Path) -> None:
@@ -53,6 +55,12 @@ def test_words_without_an_entity(tmp_path: Path) -> None:
     assert found == {"seen": 4, "blind": 0.0, "answer": "always no entity"}
 
 
+def test_a_task_without_blind_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Classification, "blind", Task.blind)
+    folder = labelled(tmp_path, train=["no", "yes"], dev=["no", "yes"])
+    assert worth.worth(data(folder)) == {"seen": 0, "blind": None, "answer": ""}
+
+
 def test_doubts() -> None:
     found = {"seen": 3, "blind": 0.7, "answer": "always 'no'"}
     assert worth.doubts(found, Score("accuracy", 0.7, 299, {})) == (
@@ -60,7 +68,7 @@ def test_doubts() -> None:
         "3 of dev's 299 rows are in train too, word for word",
     )
     assert worth.doubts(found, Score("accuracy", 0.71, 300, {})) == ()
-    none = {"seen": 0, "blind": -np.inf, "answer": ""}
+    none = {"seen": 0, "blind": None, "answer": ""}
     assert worth.doubts(none, Score("r2", -4.0, 300, {})) == ()
 
 
