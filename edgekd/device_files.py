@@ -27,7 +27,8 @@ def load(name: str, beside: Path) -> Device:
         if name == "local":
             return Device(name="local")
         known = {found.stem for folder in folders for found in folder.glob("*.yaml")}
-        raise EdgekdError(f"unknown device '{name}'", nearest(name, known | {"local"}))
+        hint = f"{nearest(name, known | {'local'})} A new one's file: edgekd new device NAME"
+        raise EdgekdError(f"unknown device '{name}'", hint)
     raw, marks = yaml_marks.read(file)
     if not isinstance(raw, dict):
         hint = "It starts with name:, see edgekd explain device."
