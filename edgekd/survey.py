@@ -24,6 +24,9 @@ _HEADLESS = (
     "data: {source: FOLDER, columns: [origin, label, mark, sentence], text: sentence, quoting: none}. For a task of "
     "GLUE add its preset, such as preset: cola. edgekd explain data lists all fields."
 )
+_TAGGED = (
+    "Begin with recipes/ner_dictionary.yaml, and set data: {source: FOLDER, task: tokens, text: [words], label: tags}."
+)
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,15 @@ def survey(source: str, text: Sequence[str] = (), label: str = "", task: str = "
     for name in (*text, *filter(None, [label])):
         if name not in table:
             raise EdgekdError(f"{source} has no column '{name}'", nearest(name, table))
+    lists = {
+        name for name, cells in table.items() if any(isinstance(cell, (list, dict)) for cell in cells[:_LOOKED_AT])
+    }
+    if chosen := lists.intersection((*text, label)) or (lists if len(table) - len(lists) < 2 else set()):
+        problem = (
+            f"column '{min(chosen)}' of {source} holds lists, as tagged words do, and no recipe is written for those"
+        )
+        raise EdgekdError(problem, _TAGGED)
+    table = {name: cells for name, cells in table.items() if name not in lists}
     label = label or _label(source, table, text)
     text = tuple(text) or (_text(source, table, label),)
     if missing := next((name for name in (*text, label) if name not in tables.dev), None):

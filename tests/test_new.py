@@ -1,5 +1,6 @@
 """edgekd new recipe, on files that nobody prepared."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -122,6 +123,18 @@ def test_a_file_without_a_header_line_is_doubted(tmp_path: Path) -> None:
     assert survey(str(file)).advice[0].startswith("the label's column is named 'yes', as a row's label might be")
     file.write_text("text,verdict\n" + file.read_text())
     assert not any("header" in advice for advice in survey(str(file)).advice)
+
+
+def test_tagged_words_are_told(tagged_corpus: Path, tmp_path: Path) -> None:
+    with pytest.raises(EdgekdError, match=r"column 'tags' of .* holds lists, as tagged words do") as told:
+        survey(str(tagged_corpus))
+    assert "recipes/ner_dictionary.yaml" in told.value.hint
+    rows = [{"sentence": f"the {row}th sailor sang", "label": row % 2, "words": ["the", "sailor"]} for row in range(60)]
+    file = tmp_path / "rows.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert survey(str(file)).text == ("sentence",)
+    with pytest.raises(EdgekdError, match="column 'words' of"):
+        survey(str(file), text=["words"])
 
 
 @pytest.mark.slow
