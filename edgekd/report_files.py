@@ -179,7 +179,7 @@ def markdown(report: Report) -> str:
     if any(step.timings for step in report.steps):
         lines += _devices(report.steps)
     lines += _tuned(report.steps)
-    data = ", ".join(f"{name} {value}" for name, value in report.data.items())
+    data = ", ".join(f"{name} {value}" for name, value in report.data.items() if value or value == 0)
     lines += ["", "## Data", "", data, ""]
     return "\n".join(map(marked_down, lines))
 
