@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 
 from edgekd import pipeline
-from edgekd.assess import Silent
 from edgekd.recipe import load
 from edgekd.store import Store
 from edgekd.sweep import read
 from edgekd.sweep_plan import Planner
+from edgekd.watcher import Silent
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "cola_int8.yaml"
 RATES = 1000  # learning rates of the grid; the other fields have ten combinations

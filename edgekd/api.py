@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgekd import pipeline
-from edgekd.assess import Silent, Watcher
 from edgekd.errors import EdgekdError
 from edgekd.launching import Command
 from edgekd.predicting import Model
 from edgekd.recipe import Recipe
 from edgekd.report import Report
 from edgekd.shared_store import opened
+from edgekd.watcher import Silent, Watcher
 
 
 def run(

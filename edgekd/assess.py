@@ -4,7 +4,7 @@ import hashlib
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import TypeAdapter
 
@@ -22,28 +22,11 @@ from edgekd.runtime import RUNTIMES, EngineDevice, serving
 from edgekd.stage import Budget, Stage, Tolerance
 from edgekd.store import Store, remove_drafts, write_text
 from edgekd.tuned import Tuned
+from edgekd.watcher import Watcher
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-
-class Watcher(Protocol):
-    """Who is told how a run goes."""
-
-    def say(self, text: str) -> None: ...
-
-    def progress(self, label: str, done: float, total: float) -> None: ...
-
-
-class Silent:
-    """A watcher that tells nobody."""
-
-    def say(self, text: str) -> None:
-        pass
-
-    def progress(self, label: str, done: float, total: float) -> None:
-        pass
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 from edgekd import __version__, answers, apart, extras, report_files
 from edgekd.artifact import TRAINING, Artifact, Manifest
-from edgekd.assess import Assessed, Assessor, Watcher, unscored
+from edgekd.assess import Assessed, Assessor, unscored
 from edgekd.data import Data
 from edgekd.errors import EdgekdError, RefusedError
 from edgekd.launching import Launch
@@ -23,6 +23,7 @@ from edgekd.report import Report, StepReport
 from edgekd.stage import Job
 from edgekd.store import Store, draft_of, remove_drafts, writable, write_text
 from edgekd.tracking import Track, Tracking, figures
+from edgekd.watcher import Watcher
 
 
 def run(

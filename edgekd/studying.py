@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from edgekd import __version__, pipeline, study_files
-from edgekd.assess import Watcher
 from edgekd.data import Data
 from edgekd.errors import EdgekdError
 from edgekd.launching import Launch
@@ -14,6 +13,7 @@ from edgekd.store import Store, remove_drafts
 from edgekd.study import Study
 from edgekd.study_plan import Trial, outlook, trials
 from edgekd.study_results import Outcome, Results
+from edgekd.watcher import Watcher
 
 
 def run(study: Study, store: Store, runs: Path, watcher: Watcher, launch: Launch | None = None) -> Results:

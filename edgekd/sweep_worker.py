@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from edgekd import pipeline
-from edgekd.assess import Silent
 from edgekd.errors import EdgekdError
 from edgekd.launching import Command, Launch
 from edgekd.plan import plan
 from edgekd.recipe import load
 from edgekd.shared_store import opened
+from edgekd.watcher import Silent
 
 
 def make(job: Mapping[str, Any], launch: Launch | None = None) -> dict[str, Any]:

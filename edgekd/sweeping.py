@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from edgekd import __version__, pipeline, sweep_files
-from edgekd.assess import Silent, Watcher
 from edgekd.data import Data
 from edgekd.errors import EdgekdError
 from edgekd.executor import Executor, Made
@@ -18,6 +17,7 @@ from edgekd.store import Store, remove_drafts
 from edgekd.sweep import Sweep, Variant
 from edgekd.sweep_plan import Node, Plan, Planner
 from edgekd.sweep_results import Objective, Outcome, Results, importance
+from edgekd.watcher import Silent, Watcher
 
 _EVERY_S = 5.0  # all outcomes are written each time: after every one of ten thousand that would be the most of the work
 

@@ -12,7 +12,7 @@ import edgekd
 ROOT = Path(edgekd.__file__).parent
 # From the ground up; files on one floor do not import each other.
 FLOORS = [
-    ["edgekd", "plain", "machine", "examination"],
+    ["edgekd", "plain", "machine", "examination", "watcher"],
     ["errors", "resident", "cache", "temporary"],
     ["decoding", "paths", "signing"],
     ["tuned"],

@@ -200,7 +200,7 @@ RUN = """
 import sys
 from pathlib import Path
 from edgekd import pipeline
-from edgekd.assess import Silent
+from edgekd.watcher import Silent
 from edgekd.objects import Objects
 from edgekd.recipe import load
 from edgekd.shared_store import SharedStore
@@ -239,9 +239,9 @@ def test_a_machine_that_dies_is_taken_over(url: str, tmp_path: Path, corpus: Pat
     assert len(digests["second"]) == 1
     # A third has it without making it; and it is what one machine alone makes.
     from edgekd import pipeline
-    from edgekd.assess import Silent
     from edgekd.recipe import load
     from edgekd.store import Store
+    from edgekd.watcher import Silent
 
     third = pipeline.run(load(recipe), machine(tmp_path / "third", url), tmp_path / "third-runs", Silent())
     assert all(step.cached for step in third.steps)

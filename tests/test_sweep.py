@@ -16,7 +16,6 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from edgekd import sweep_files
-from edgekd.assess import Silent
 from edgekd.errors import EdgekdError
 from edgekd.executor import Made
 from edgekd.executors.local import Local
@@ -25,6 +24,7 @@ from edgekd.sweep import Choice, Range, Sweep, Variant, read
 from edgekd.sweep_plan import Planner
 from edgekd.sweep_results import Outcome, Results, importance
 from edgekd.sweeping import Runner
+from edgekd.watcher import Silent
 from tests.conftest import Quiet
 
 Edgekd = Callable[..., tuple[int, str, str]]
