@@ -3,8 +3,9 @@
 python benchmarks/dictionary.py runs/ner_dictionary/onnx_int8 [--dictionary FILE ...] [--kind LABEL=TYPE ...]
 
 Scored by the runtime that serves the artifact, whose files stay as they are. `own` is the artifact's dictionary;
-`right` has the dev split's entities too, where their labels are its types or --kind says which; `mistyped` has its
-entries, each with the type after its own; `noise` has as many words of dev as `right`, of no entity, with drawn types.
+`right` has the dev split's entities too, where their labels are its types or --kind says which; `mistyped` and
+`right, mistyped` have the entries of `own` and of `right`, each with the type after its own; `noise` has as many words
+of dev as `right` has more than `own`, of no entity, with drawn types.
 Recall is told apart for entities that the train split names and for those that it never does.
 """
 
@@ -66,11 +67,13 @@ def main() -> None:
         (data.dev.texts[row][0][start:end], spoken[kind]) for row, start, end, kind, _ in sorted(gold) if kind in spoken
     ]
     turned = {kind: kinds[(number + 1) % len(kinds)] for number, kind in enumerate(kinds)}
+    right = Dictionary(tuple(dict.fromkeys([*own.entries, *named])))
     made = {
         "own": own,
         "none": Dictionary(()),
-        "right": Dictionary(tuple(dict.fromkeys([*own.entries, *named]))),
+        "right": right,
         "mistyped": Dictionary(tuple((entry, turned[kind]) for entry, kind in own.entries)),
+        "right, mistyped": Dictionary(tuple((entry, turned[kind]) for entry, kind in right.entries)),
         "noise": Dictionary(noise(data, kinds, len(set(named)))),
     }
     made |= {file.name: Dictionary.read(file) for file in given.dictionary}

@@ -73,6 +73,12 @@ class Dictionary:
     def kinds(self) -> tuple[str, ...]:
         return tuple(sorted({kind for _, kind in self.entries}))
 
+    def of(self, kinds: Sequence[str]) -> Self:
+        """The entries of these types. Raises EdgekdError for a type without one."""
+        if absent := next((kind for kind in kinds if kind not in self.kinds), None):
+            raise EdgekdError(f"no entry is of type '{absent}'", nearest(absent, self.kinds))
+        return type(self)(tuple(entry for entry in self.entries if entry[1] in kinds))
+
 
 class Matcher:
     """Finds a dictionary's entries in texts, in any case, by Aho and Corasick's automaton (CACM 1975).

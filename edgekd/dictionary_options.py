@@ -24,4 +24,7 @@ class ReadDictionary(Disturbed):
         description="A text file with an entry, a tab and its type a line, or embedded/entities; default: the entities "
         "of the train split",
     )
+    types: tuple[str, ...] | None = Field(
+        None, min_length=1, description="The types of entries that are read; default: all that the source has"
+    )
     longest: bool = Field(False, description="Leave out what lies inside a longer match")

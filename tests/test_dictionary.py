@@ -215,6 +215,14 @@ def test_the_teachers_weight_falls_to_the_labels(loss: str, taggers: dict[str, t
     torch.testing.assert_close(found[1]["loss"], (found[0]["soft"] + found[2]["hard"]) / 2)
 
 
+def test_a_dictionary_may_be_read_in_some_of_its_types() -> None:
+    whole = Dictionary((("Ann", "person"), ("Rome", "place"), ("Paris", "person"), ("Paris", "place")))
+    assert whole.of(("place",)).entries == (("Rome", "place"), ("Paris", "place"))
+    assert whole.of(whole.kinds) == whole
+    stage = STAGES.get("finetune").model_validate({"model": "package:x", "dictionary": {"types": ["place"]}})
+    assert stage.dictionary.types == ("place",)
+
+
 def test_what_a_dictionary_cannot_serve_is_said(
     taggers: dict[str, tagger.Tagger], encoder: Path, tmp_path: Path
 ) -> None:
@@ -238,6 +246,9 @@ def test_what_a_dictionary_cannot_serve_is_said(
         lambda *_: None,
     )
     with pytest.raises(EdgekdError, match=r"empty.tsv has no entry for a dictionary"):
+        made.run(job)
+    made = STAGES.get("finetune").model_validate({"model": "x", "dictionary": {"types": ["persn"]}})
+    with pytest.raises(EdgekdError, match=r"no entry is of type 'persn'\s+Did you mean 'person'"):
         made.run(job)
     with pytest.raises(ValueError, match="anneal goes from the teacher to the labels"):
         Phase(name="x", terms=Terms(soft=1.0), anneal=0.5)

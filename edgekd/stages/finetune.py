@@ -54,7 +54,10 @@ class FineTune(Stage):
     def key_options(self) -> dict[str, Any]:
         # What is not set leaves no trace: what was made before there were such fields stays what it is.
         unset = {name for name in ("dictionary", "head_rate") if getattr(self, name) is None}
-        return {name: value for name, value in super().key_options().items() if name not in unset}
+        options = {name: value for name, value in super().key_options().items() if name not in unset}
+        if self.dictionary is not None and self.dictionary.types is None:
+            del options["dictionary"]["types"]
+        return options
 
     def run(self, job: Job) -> Mapping[str, Any]:
         import torch
@@ -75,6 +78,8 @@ class FineTune(Stage):
                     f"{source or 'the train split'} has no entry for a dictionary: nothing would be learnt from it"
                 )
                 raise EdgekdError(problem, "Name a file with entries, or leave dictionary out of the step.")
+            if self.dictionary.types is not None:
+                entries = entries.of(self.dictionary.types)
             entries.write(job.out / DICTIONARY)
             reads = Reads(entries, entries.kinds, self.dictionary.longest, disturbance(self.dictionary, job.data))
             form["dictionary"] = (reads.kinds, reads.longest)
