@@ -1,6 +1,7 @@
 """An encoder that has learnt nothing, for a language without a pretrained one at hand.
 
-python benchmarks/new_encoder.py FOLDER/models/bert-base-chinese-vocab OUT [--layers 4] [--width 256] [--heads 4] [--seed 0]
+python benchmarks/new_encoder.py FOLDER/models/bert-base-chinese-vocab OUT
+    [--layers 4] [--width 256] [--heads 4] [--seed 0]
 
 OUT gets a BERT with new weights and the tokenizer of the folder's vocab.txt, as `model: OUT` of a step takes it.
 """
@@ -28,9 +29,10 @@ def main() -> None:
         num_attention_heads=given.heads,
         intermediate_size=4 * given.width,
     )
-    BertModel(config).save_pretrained(given.out)
+    model = BertModel(config)
+    model.save_pretrained(given.out)
     tokenizer.save_pretrained(given.out)
-    print(f"{given.out}: {sum(weights.numel() for weights in BertModel(config).parameters()):,} parameters")
+    print(f"{given.out}: {sum(weights.numel() for weights in model.parameters()):,} parameters")
 
 
 if __name__ == "__main__":

@@ -140,7 +140,7 @@ class Assessor:
             redrawn,
             change,
             tuple(best_of.values()),
-            worth.doubts(self._worth(), score),
+            worth.doubts(self.worth(), score),
         )
 
     def _examined(
@@ -159,7 +159,8 @@ class Assessor:
         kept = self._kept({**key, "metric": self.data.metric}, compute)
         return TypeAdapter(Examination).validate_python(kept["examination"]), np.array(kept["redrawn"])
 
-    def _worth(self) -> dict[str, Any]:
+    def worth(self) -> dict[str, Any]:
+        """As `edgekd.worth.worth`, once for the same data."""
         key = {"what": "worth", "version": worth.VERSION, "data": self.data.fingerprint, "metric": self.data.metric}
         return self._kept(key, lambda: worth.worth(self.data))  # type: ignore[no-any-return]
 

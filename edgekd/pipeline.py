@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from edgekd import __version__, answers, apart, extras, report_files
+from edgekd import __version__, answers, apart, extras, report_files, worth
 from edgekd.artifact import TRAINING, Artifact, Manifest
 from edgekd.assess import Assessed, Assessor, unscored
 from edgekd.data import Data
@@ -120,6 +120,8 @@ def attempt(
             links[folder / step.id] = store.path(item.key)
             if settled or not item.cached:
                 settle()
+        scored = any(step.score for step in reports)
+        about = {"metric": data.metric, **(worth.told(assess.worth()) if scored else {})}
     settle()
     refused = _refusal(reports[-1])
     machine = {"edgekd": __version__, **fingerprint()}
@@ -128,7 +130,7 @@ def attempt(
         recipe.name,
         when,
         recipe.seed,
-        {**data.fingerprint, **data.dropped, "metric": data.metric},
+        {**data.fingerprint, **data.dropped, **about},
         recipe.overrides,
         machine,
         tuple(reports),

@@ -29,6 +29,12 @@ def worth(data: Data) -> dict[str, Any]:
     return {"seen": sum(texts in train for texts in data.dev.texts), "blind": scores.get(answer), "answer": answer}
 
 
+def told(found: dict[str, Any]) -> dict[str, Any]:
+    """As a report tells it of the data, beside what a score is to be read with."""
+    blind = None if found["blind"] is None else f"{found['answer']}, {found['blind']:.4f}"
+    return {"blind answer": blind, "dev rows in train": found["seen"]}
+
+
 def doubts(found: dict[str, Any], score: Score) -> tuple[str, ...]:
     """What a reader of a score has to know of it."""
     told = []

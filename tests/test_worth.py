@@ -72,6 +72,14 @@ def test_doubts() -> None:
     assert worth.doubts(none, Score("r2", -4.0, 300, {})) == ()
 
 
+def test_the_report_tells_it_of_the_data(ran: Ran) -> None:
+    recipe = load(ran.recipe)
+    found = worth.worth(Data(recipe.data, recipe.seed))
+    assert ran.report.data["blind answer"] == f"{found['answer']}, {found['blind']:.4f}"
+    assert ran.report.data["dev rows in train"] == found["seen"]
+    assert f"blind answer {found['answer']}, {found['blind']:.4f}" in (ran.folder / "report.md").read_text()
+
+
 def test_a_text_that_was_cut(ran: Ran, encoder: Path) -> None:
     """An answer for the beginning of a text says so; many of them make a doubt of what is trained."""
     word, most = "cat ", 32
