@@ -2,7 +2,8 @@
 
 FOLDER holds lexicon/en (NLTK's names and gazetteers, world-cities.csv, nasdaq-listed.csv, sp500-constituents.csv) and
 lexicon/zh (THUOCL's lists, jieba's dict.txt.small). OUT gets wnut17.tsv, sroie.tsv and resume_zh.tsv: an entry, a tab
-and its type a line. Types are the lists' own, not a data set's labels.
+and its type a line. Types are the lists' own, not a data set's labels. Where FOLDER/ner/sroie/sroie.jsonl lies too, OUT
+gets vendors.tsv: sroie.tsv and, as a till's list of vendors has them, the companies and addresses of the train split.
 """
 
 import csv
@@ -10,6 +11,8 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from edgekd.data import Data
+from edgekd.data_options import DataOptions
 from edgekd.dictionary import Dictionary
 
 Entries = Iterable[tuple[str, str]]
@@ -49,8 +52,15 @@ def chinese(file: Path) -> Entries:
             yield word, kinds[part]
 
 
+def vendors(file: Path) -> Entries:
+    """The companies and addresses of train's receipts, as receipts.yaml draws them."""
+    options = DataOptions(source=str(file), preset="sroie", max_length=512)
+    return [(entry, kind) for entry, kind in Data(options, seed=42).entities if kind in ("company", "address")]
+
+
 def main() -> None:
     source, out = Path(sys.argv[1]) / "lexicon", Path(sys.argv[2])
+    receipts = Path(sys.argv[1], "ner", "sroie", "sroie.jsonl")
     en, zh = source / "en", source / "zh"
     people = [*listed(en / "names_male.txt", "first name"), *listed(en / "names_female.txt", "first name")]
     gazetteers = [
@@ -69,6 +79,8 @@ def main() -> None:
         "sroie": [*cities, *states, *texts],
         "resume_zh": [*listed(zh / "THUOCL_diming.txt", "place", 2), *chinese(zh / "jieba_dict_small.txt"), *terms],
     }
+    if receipts.is_file():
+        made["vendors"] = [*vendors(receipts), *made["sroie"]]
     out.mkdir(parents=True, exist_ok=True)
     for name, entries in made.items():
         dictionary = Dictionary(tuple(dict.fromkeys(entries)))
