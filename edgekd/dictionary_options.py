@@ -1,10 +1,15 @@
 """What a recipe says of a dictionary that a tagger reads, and of how it changes while one is trained."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from edgekd.options import IsFile, Options
+
+_LATER = (
+    "renamed",
+    "types",
+)  # fields that leave no trace unless set: what was made before there were such stays what it is
 
 
 class Disturbed(Options):
@@ -14,6 +19,17 @@ class Disturbed(Options):
     distractors: float = Field(0.075, ge=0, le=1, description="Share of the rows with a match that is no entity")
     mistyped: float = Field(0.0, ge=0, le=1, description="Share of the entries that have a drawn type in a batch")
     empty: float = Field(0.1, ge=0, le=1, description="Share of the batches without a dictionary")
+    renamed: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Share of the matches with drawn words, so that the dictionary alone tells what they are",
+    )
+
+    @model_serializer(mode="wrap")
+    def _told(self, dumped: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        unset = {name for name in _LATER if name not in self.model_fields_set}
+        return {name: value for name, value in dumped(self).items() if name not in unset}
 
 
 class ReadDictionary(Disturbed):

@@ -116,6 +116,41 @@ def test_a_disturbed_dictionary_is_the_same_for_the_same_seed() -> None:
     assert made and {(first, last) for first, last, _, _ in made} == {(3, 3)}, "outside of entities"
 
 
+def test_a_match_has_other_words_where_the_dictionary_is_right() -> None:
+    tokens = encoded([[0, 1, 0, 11], [3, 3, 1, 12]], [])
+    targets = [np.array([1, 2, 0, 3])] * 2
+
+    def ids(disturbance: Disturbance, seed: int) -> list[list[int]]:
+        return [row.tolist() for row in disturbance(tokens, targets, [0, 1], seed).ids]
+
+    as_written = [2, 5, 6, 7, 8, 3]
+    assert ids(Disturbance(0, 0, 0, renamed=1), 3) == ids(Disturbance(0, 0, 0, renamed=1), 3)
+    for seed in range(20):
+        first, second = ids(Disturbance(0, 0, 0, renamed=1), seed)
+        assert second == as_written and [first[at] for at in (0, 3, 5)] == [2, 7, 3], (
+            "matches alone, and no special token"
+        )
+        assert {*first[1:3], first[4]} <= {5, 6, 7, 8}
+        for unknown in (Disturbance(1, 0, 0, renamed=1), Disturbance(0, 0, 1, renamed=1), Disturbance(0, 0, 0, 1, 1)):
+            assert ids(unknown, seed)[0] == as_written, "nothing would tell what stands there, or it would lie"
+    assert len({tuple(ids(Disturbance(0, 0, 0, renamed=1), seed)[0]) for seed in range(20)}) > 10
+    some = [ids(Disturbance(0, 0, 0, renamed=0.5), seed)[0] for seed in range(60)]
+    assert 20 < sum(row[4] != 8 for row in some) < 50 and 20 < sum(row[1:3] != [5, 6] for row in some) < 50
+
+
+def test_a_match_with_other_words_is_all_of_its_tokens() -> None:
+    """Words of one, three and two tokens; the second begins a match that the third, which begins in no token, ends."""
+    ids, places = np.array([2, 10, 11, 12, 13, 14, 15, 3]), np.array([1, 2, -1, 5])
+    tokens = Encoded([ids], [np.zeros(8, dtype=np.int64)], [places], [np.array([[1, 2, 0, 1]])], 2)
+    changed = set[int]()
+    for seed in range(40):
+        row = Disturbance(0, 0, 0, renamed=1)(tokens, None, [0], seed).ids[0]
+        changed |= set(np.flatnonzero(row != ids).tolist())
+    assert changed == {2, 3, 4}
+    cut = Encoded([ids], [np.zeros(8, dtype=np.int64)], [np.array([1, 2, 5, -1])], [np.array([[3, 3, 0, 1]])], 2)
+    assert Disturbance(0, 0, 0, renamed=1)(cut, None, [0], 0).ids[0].tolist() == ids.tolist()
+
+
 @pytest.fixture
 def taggers(tmp_path: Path) -> dict[str, tagger.Tagger]:
     torch.manual_seed(0)
@@ -199,6 +234,9 @@ def test_a_teacher_reads_the_whole_dictionary_where_the_students_is_disturbed() 
     batch = Rows(tokens, np.array([1, 2, 3, 4] * 2), disturbance=Disturbance(0, 0, 1)).collate([0, 1])
     assert not batch["dictionary"].any()
     np.testing.assert_array_equal(batch["theirs"]["dictionary"], tokens.pad([0, 1])["dictionary"])
+    renamed = Rows(tokens, np.array([1, 2, 3, 4] * 2), disturbance=Disturbance(0, 0, 0, renamed=1)).collate([0, 1], 5)
+    assert (renamed["input_ids"] != renamed["theirs"]["input_ids"]).any()
+    np.testing.assert_array_equal(renamed["theirs"]["input_ids"], tokens.pad([0, 1])["input_ids"])
 
 
 @pytest.mark.parametrize("loss", ["posterior", "top_k", "top_wk"])

@@ -45,8 +45,8 @@ class Reads:
 
 
 def disturbance(options: Disturbed, data: Data) -> Disturbance:
-    outside = data.labels.index(OUTSIDE)
-    return Disturbance(options.dropout, options.distractors, options.empty, options.mistyped, outside)
+    chances = {name: getattr(options, name) for name in Disturbed.model_fields}
+    return Disturbance(**chances, outside=data.labels.index(OUTSIDE))
 
 
 def head(data: Data) -> dict[str, Any]:

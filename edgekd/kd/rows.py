@@ -61,15 +61,15 @@ class Rows:
     def collate(self, rows: Sequence[int], seed: int = 0) -> dict[str, Any]:
         """A batch of these rows; `seed` is that of what is drawn for them."""
 
-        def tensors(tokens: Encoded, pad_id: int) -> dict[str, Tensor]:
+        def tensors(tokens: Encoded, rows: Sequence[int], pad_id: int) -> dict[str, Tensor]:
             return {name: torch.from_numpy(array) for name, array in tokens.pad(rows, pad_id).items()}
 
-        batch: dict[str, Any] = tensors(self.tokens, self.pad_id)
+        batch: dict[str, Any] = tensors(self.tokens, rows, self.pad_id)
         if self.disturbance is not None:
             if self.outputs is None and self.theirs is None:
                 batch["theirs"] = dict(batch)  # a teacher sees the whole dictionary
             disturbed = self.disturbance(self.tokens, self._targets, [int(row) for row in rows], seed)
-            batch["dictionary"] = torch.from_numpy(disturbed.pad(range(len(rows)))["dictionary"])
+            batch |= tensors(disturbed, range(len(rows)), self.pad_id)
         if self.tokens.places is not None:
             batch["places"] = _padded([self.tokens.places[row] for row in rows])
             if self._targets is not None:
@@ -81,7 +81,8 @@ class Rows:
         if self.outputs is not None:
             batch["outputs"] = self.outputs.batch(rows, self.needs)
         elif self.theirs is not None:
-            batch["theirs"] = tensors(*self.theirs)
+            tokens, pad_id = self.theirs
+            batch["theirs"] = tensors(tokens, rows, pad_id)
         return batch
 
 

@@ -54,10 +54,7 @@ class FineTune(Stage):
     def key_options(self) -> dict[str, Any]:
         # What is not set leaves no trace: what was made before there were such fields stays what it is.
         unset = {name for name in ("dictionary", "head_rate") if getattr(self, name) is None}
-        options = {name: value for name, value in super().key_options().items() if name not in unset}
-        if self.dictionary is not None and self.dictionary.types is None:
-            del options["dictionary"]["types"]
-        return options
+        return {name: value for name, value in super().key_options().items() if name not in unset}
 
     def run(self, job: Job) -> Mapping[str, Any]:
         import torch
