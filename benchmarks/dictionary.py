@@ -1,6 +1,7 @@
 """What a tagger's dictionary is worth: F1 on dev with its own, with none, with a wrong one, and with any other.
 
-python benchmarks/dictionary.py runs/ner_dictionary/onnx_int8 [--dictionary FILE ...] [--kind LABEL=TYPE ...]
+python benchmarks/dictionary.py runs/ner_dictionary/onnx_int8
+    [--dictionary FILE ...] [--kind LABEL=TYPE ...] [--split NAME]
 
 Scored by the runtime that serves the artifact, whose files stay as they are. `own` is the artifact's dictionary;
 `right` has the dev split's entities too, where their labels are its types or --kind says which; `mistyped` and
@@ -54,9 +55,13 @@ def main() -> None:
     parser.add_argument("artifact", type=Path)
     parser.add_argument("--dictionary", type=Path, action="append", default=[])
     parser.add_argument("--kind", action="append", default=[], metavar="LABEL=TYPE", help="types unlike the labels")
+    parser.add_argument("--split", help="in the place of dev, as one that the recipe never reads")
     given = parser.parse_args()
     resolved = yaml.safe_load((given.artifact.absolute().parent / "recipe.yaml").read_text())
-    data = Data(DataOptions.model_validate(resolved["data"]), resolved["seed"])
+    options = DataOptions.model_validate(resolved["data"])
+    if given.split:
+        options = options.model_copy(update={"splits": options.splits.model_copy(update={"dev": given.split})})
+    data = Data(options, resolved["seed"])
     artifact = Artifact.load(given.artifact)
     own = Dictionary.read(artifact.path / DICTIONARY)
     kinds = own.kinds

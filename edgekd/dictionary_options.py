@@ -6,10 +6,8 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from edgekd.options import IsFile, Options
 
-_LATER = (
-    "renamed",
-    "types",
-)  # fields that leave no trace unless set: what was made before there were such stays what it is
+# Fields that leave no trace where they do nothing: what was made before there were such stays what it is.
+_LATER = ("renamed", "types")
 
 
 class Disturbed(Options):
@@ -28,8 +26,7 @@ class Disturbed(Options):
 
     @model_serializer(mode="wrap")
     def _told(self, dumped: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        unset = {name for name in _LATER if name not in self.model_fields_set}
-        return {name: value for name, value in dumped(self).items() if name not in unset}
+        return {name: value for name, value in dumped(self).items() if value or name not in _LATER}
 
 
 class ReadDictionary(Disturbed):

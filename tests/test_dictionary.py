@@ -18,6 +18,7 @@ from edgekd.dictionary import Dictionary, Matcher
 from edgekd.engine import Engine
 from edgekd.errors import EdgekdError
 from edgekd.kd import tagger
+from edgekd.dictionary_options import ReadDictionary
 from edgekd.kd.disturbance import Disturbance
 from edgekd.kd.encoder import load_classifier, save
 from edgekd.kd.gates import Moment
@@ -259,6 +260,13 @@ def test_a_dictionary_may_be_read_in_some_of_its_types() -> None:
     assert whole.of(whole.kinds) == whole
     stage = STAGES.get("finetune").model_validate({"model": "package:x", "dictionary": {"types": ["place"]}})
     assert stage.dictionary.types == ("place",)
+    assert stage.dictionary.model_dump(mode="json")["types"] == ["place"]
+
+
+@pytest.mark.parametrize("later", ["types", "renamed"])
+def test_later_options_of_a_dictionary_leave_no_trace_where_they_do_nothing(later: str) -> None:
+    assert later in ReadDictionary.model_fields and later not in ReadDictionary(renamed=0).model_dump()
+    assert later in ReadDictionary(renamed=0.5, types=("place",)).model_dump()
 
 
 def test_what_a_dictionary_cannot_serve_is_said(
