@@ -15,10 +15,10 @@ from edgekd.artifact import Artifact
 from edgekd.data import Data
 from edgekd.data_options import DataOptions
 from edgekd.dictionary import Dictionary, Matcher
+from edgekd.dictionary_options import ReadDictionary
 from edgekd.engine import Engine
 from edgekd.errors import EdgekdError
 from edgekd.kd import tagger
-from edgekd.dictionary_options import ReadDictionary
 from edgekd.kd.disturbance import Disturbance
 from edgekd.kd.encoder import load_classifier, save
 from edgekd.kd.gates import Moment
