@@ -208,6 +208,40 @@ def test_the_labels_loss_is_the_chains_likelihood(taggers: dict[str, tagger.Tagg
     torch.testing.assert_close(learner(batch)["loss"], crf.likelihood(chain, tags, mask))
 
 
+def names(wrong: bool, seed: int) -> tuple[Encoded, Any]:
+    """Sentences of words that say nothing and one name, which tells its kind as the dictionary does, or does not."""
+    draw, ids, matches, tags = np.random.default_rng(seed), [], [], np.zeros((120, 4), dtype=np.int64)
+    for each in tags:
+        words, place, name = draw.integers(5, 10, size=4), draw.integers(4), draw.integers(10, 18)
+        words[place], each[place] = name, 1 + name % 2
+        ids.append(np.array([2, *words, 3]))
+        matches.append(np.array([[place, place, (name + wrong) % 2, name]]))
+    zeros, places = [np.zeros(6, dtype=np.int64)] * 120, [np.arange(1, 5)] * 120
+    return Encoded(ids, zeros, places, matches, 2), tags.ravel()
+
+
+def test_who_met_a_wrong_dictionary_in_training_does_not_believe_one(tmp_path: Path) -> None:
+    like = load_classifier(build_encoder(tmp_path), num_labels=3, dictionary=(KINDS, False))
+    right = dict[float, list[float]]()
+    for mistyped in (0.0, 0.3):
+        torch.manual_seed(0)
+        model = tagger.recurrent(like, 16, 12)
+        learner = Learner(model, {}, [Phase(name="x", terms=Terms(hard=1.0))]).train()
+        steps, draw = torch.optim.AdamW(model.parameters(), lr=0.02), np.random.default_rng(0)
+        rows = Rows(*names(False, 0), disturbance=Disturbance(mistyped=mistyped, distractors=0))
+        for step in range(100):
+            steps.zero_grad()
+            learner(rows.collate(draw.permutation(120)[:16].tolist(), step))["loss"].backward()
+            steps.step()
+        for tokens, tags in (names(False, 1), names(True, 1)):
+            batch = {name: torch.from_numpy(values) for name, values in tokens.pad(range(120)).items()}
+            with torch.inference_mode():
+                found = model.eval()(**batch).logits[:, 1:5].argmax(-1).numpy().ravel()
+            right.setdefault(mistyped, []).append(float((found == tags)[tags > 0].mean()))
+    assert right[0.0][0] > 0.9 and right[0.3][0] > 0.9
+    assert right[0.0][1] < 0.2 and right[0.3][1] > 0.8
+
+
 @pytest.mark.parametrize("body", ["bert", "distilbert", "lstm"])
 def test_a_taggers_parts_are_known(body: str, taggers: dict[str, tagger.Tagger]) -> None:
     model = taggers[body]
